@@ -1,0 +1,256 @@
+"""Checkpoint, the record that a store keeps of a run, and their JSON form.
+
+Laws kept here:
+
+* State is JSON with a version, never pickle.
+* A corrupt or newer record is `CorruptCheckpoint`, never "start from zero".
+* Nothing here holds a password: definitions carry URLs without one.
+
+docs/checkpoint-format.md describes every field.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias
+
+import pyarrow as pa
+
+from resumable.errors import CorruptCheckpoint
+
+__all__ = ["FORMAT", "Checkpoint", "CheckpointStore", "ClaimId", "Json", "Outcome", "Owner", "Record", "Session"]
+
+Json: TypeAlias = Any
+"""Whatever `json` can write and read back as it was."""
+
+Outcome: TypeAlias = Literal["", "completed", "terminated"]
+
+FORMAT = 1
+"""Version of the JSON form. A reader refuses a greater one."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ClaimId:
+    """Who may write: compared for equality ("mine?") and order ("newer?").
+
+    `epoch` is milliseconds since 1970, or one more than the greatest known; `token` is random.
+    """
+
+    epoch: int = 0
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that made a claim, in enough detail to tell whether it still lives.
+
+    Process ids are reused, and pid 1 of a container always looks alive: hence `boot`, `space` and `born`.
+    """
+
+    host: str
+    boot: str
+    space: str
+    pid: int
+    born: str
+    since: float
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One runner's share of a run: `started` in seconds since 1970, `seconds` it was active, `rows` it committed."""
+
+    started: float
+    seconds: float = 0.0
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last committed moment of a run. `number` only grows; 0 means that nothing was committed yet."""
+
+    number: int = 0
+    claim: ClaimId = ClaimId()
+    position: Json = None
+    """Where the source reads on; None is the beginning."""
+    rows: int = 0
+    """Rows committed, over all sessions."""
+    rejected: int = 0
+    """Rows put into quarantine, over all sessions."""
+    fraction: float | None = None
+    sink: Json = None
+    """What the sink needs to get back to this moment. Only the sink reads it."""
+    aside: Json = None
+    """Likewise for the quarantine of rejected rows."""
+    source: dict[str, Json] = field(default_factory=dict)
+    """The source's identity when the run began."""
+    schema: pa.Schema | None = None
+    """What the source yields, frozen when the run began."""
+    written: pa.Schema | None = None
+    """What the sink is given: the schema after the transform."""
+    definition: dict[str, Json] = field(default_factory=dict)
+    """What `resumable resume NAME` rebuilds the pipeline from; without passwords."""
+    sessions: tuple[Session, ...] = ()
+    complete: bool = False
+    """All input is in; only publishing remains."""
+    outcome: Outcome = ""
+    """Decided in the sink: "completed" or "terminated"."""
+    over: bool = False
+    """Nothing of ours is left but what was published and its ledger row."""
+    halt: Literal["", "paused", "failed"] = ""
+    """How the last session stopped, if it lived to say so."""
+    error: str = ""
+
+    def next(self, **changes: Any) -> Checkpoint:
+        """The checkpoint after this one."""
+        return replace(self, number=self.number + 1, **changes)
+
+    def to_json(self) -> str:
+        """One line of JSON, with a version and a checksum."""
+        return _seal(_plain(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Checkpoint:
+        """Read what `to_json` wrote; `where` is named in the `CorruptCheckpoint` that anything else gets."""
+        with _reading(where):
+            return _checkpoint(_unseal(text, where))
+        raise AssertionError
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that a store keeps of a run: the last checkpoint, who holds the claim, what is asked of it."""
+
+    version: int = 0
+    """Grows by one with every swap; 0 is no record."""
+    checkpoint: Checkpoint = Checkpoint()
+    claim: ClaimId = ClaimId()
+    owner: Owner | None = None
+    """None once the runner has left in good order."""
+    beat: int = 0
+    """Grows while the owner lives."""
+    beat_at: float = 0.0
+    """The owner's clock at that beat: for display, never for safety."""
+    asked: Literal["", "pause", "terminate"] = ""
+    asked_of: ClaimId = ClaimId()
+    """A pause binds only this claim; terminate binds any."""
+
+    def to_json(self) -> str:
+        """One line of JSON, with a version and a checksum."""
+        body = {
+            "version": self.version,
+            "claim": asdict(self.claim),
+            "owner": None if self.owner is None else asdict(self.owner),
+            "beat": self.beat,
+            "beat_at": self.beat_at,
+            "asked": self.asked,
+            "asked_of": asdict(self.asked_of),
+            "checkpoint": _plain(self.checkpoint),
+        }
+        return _seal(body)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Record:
+        """Read what `to_json` wrote; `where` is named in the `CorruptCheckpoint` that anything else gets."""
+        with _reading(where):
+            body = _unseal(text, where)
+            return cls(
+                version=body["version"],
+                checkpoint=_checkpoint(body["checkpoint"]),
+                claim=ClaimId(**body["claim"]),
+                owner=None if body["owner"] is None else Owner(**body["owner"]),
+                beat=body["beat"],
+                beat_at=body["beat_at"],
+                asked=body["asked"],
+                asked_of=ClaimId(**body["asked_of"]),
+            )
+        raise AssertionError
+
+
+class CheckpointStore(Protocol):
+    """Remembers one `Record` a run, by name. Claims and requests are built on `swap` alone (control.py).
+
+    MUST: `swap` is one atomic compare-and-set between all processes that use the store, and durable when it
+    returns. MUST: `load` returns what the last successful swap wrote. MUST: names don't touch each other.
+    A store raises `StoreError` when it can't be reached and `CorruptCheckpoint` for what it can't read.
+    """
+
+    def load(self, name: str) -> Record | None:
+        """What is known of a run; None if nothing is."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all runs, sorted."""
+        ...
+
+    def swap(self, name: str, version: int, record: Record | None) -> bool:
+        """Replace the record whose version is `version` (0: there is none); None removes it.
+
+        False, and nothing changed, if another version is stored.
+        """
+        ...
+
+
+def _plain(c: Checkpoint) -> dict[str, Json]:
+    out = {f: getattr(c, f) for f in Checkpoint.__dataclass_fields__}
+    out["claim"] = asdict(c.claim)
+    out["sessions"] = [[s.started, s.seconds, s.rows] for s in c.sessions]
+    for f in ("schema", "written"):
+        if out[f] is not None:
+            out[f] = base64.b64encode(out[f].serialize().to_pybytes()).decode()
+    return out
+
+
+def _checkpoint(body: dict[str, Json]) -> Checkpoint:
+    body = dict(body)
+    body["claim"] = ClaimId(**body["claim"])
+    body["sessions"] = tuple(Session(*s) for s in body["sessions"])
+    for f in ("schema", "written"):
+        if body[f] is not None:
+            body[f] = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(body[f])))
+    return Checkpoint(**body)
+
+
+def _dump(body: Json) -> str:
+    return json.dumps(body, separators=(",", ":"), sort_keys=True, allow_nan=False)
+
+
+def _seal(body: dict[str, Json]) -> str:
+    text = _dump(body)
+    return f'{{"format":{FORMAT},"crc32":{zlib.crc32(text.encode())},"body":{text}}}'
+
+
+def _unseal(text: str | bytes, where: str) -> dict[str, Json]:
+    sealed = json.loads(text)
+    if sealed["format"] > FORMAT:
+        raise CorruptCheckpoint(
+            f"{where} was written by a newer version of resumable (format {sealed['format']}, this one reads {FORMAT}).",
+            safe="Nothing was changed.",
+            do="Update resumable: pip install -U resumable-pipelines.",
+        )
+    body: dict[str, Json] = sealed["body"]
+    if zlib.crc32(_dump(body).encode()) != sealed["crc32"]:
+        raise ValueError("checksum")
+    return body
+
+
+class _reading:
+    """Turns whatever goes wrong while reading into `CorruptCheckpoint`."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, CorruptCheckpoint):
+            raise CorruptCheckpoint(
+                f"{self.where} can't be read ({type(error).__name__}: {error}).",
+                safe="Nothing was changed; the target keeps what was committed.",
+                do="Restore it from a copy, or remove it: a database target's ledger still knows the run.",
+            ) from error

@@ -1,0 +1,112 @@
+"""What every part that talks to a database shares: engines, names, and texts without passwords."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from resumable.errors import ConnectionLost, ResumableError, UsageError
+
+__all__ = ["connect", "plain_url", "redact", "reason", "resolved_url"]
+
+_SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "token", "secret"}
+_NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
+_QUERY = re.compile(rf"(?i)\b({'|'.join(sorted(_SECRETS))})=[^&\s'\"]*")
+
+
+def _parse(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise UsageError(
+            f"{redact(str(url))!r} is no database URL.",
+            safe="Nothing was touched.",
+            do="Write it like sqlite:///shop.db or postgresql://user@host/shop; escape @ and / in a user or password as %40 and %2F.",
+        ) from None
+    return parsed
+
+
+def resolved_url(url: str | URL) -> URL:
+    """The URL with a SQLite file's path made absolute, so that it means the same from any folder."""
+    parsed = _parse(url)
+    name = parsed.database
+    if parsed.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:"):
+        parsed = parsed.set(database=os.path.realpath(name))
+    return parsed
+
+
+def plain_url(url: str | URL) -> str:
+    """The resolved URL without password or other secrets: what may be stored, printed and compared."""
+    parsed = resolved_url(url)
+    query = {k: v for k, v in parsed.query.items() if k.lower() not in _SECRETS}
+    bare = URL.create(parsed.drivername, parsed.username, None, parsed.host, parsed.port, parsed.database, query)
+    return bare.render_as_string(hide_password=False)
+
+
+def redact(text: str, url: str | URL | None = None) -> str:
+    """The text without any password that can be recognised in it, or that `url` carries."""
+    if url is not None:
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):
+            parsed = None
+        secrets = [] if parsed is None else [v for k, v in parsed.query.items() if k.lower() in _SECRETS]
+        if parsed is not None and parsed.password:
+            secrets.append(str(parsed.password))
+        for secret in secrets:
+            for form in {str(secret), unquote(str(secret))}:
+                if form:
+                    text = text.replace(form, "***")
+    text = _NETLOC.sub(lambda m: f"{m['scheme']}{m['user']}:***@", text)
+    return _QUERY.sub(lambda m: f"{m[1]}=***", text)
+
+
+def connect(url: str | URL | Engine) -> Engine:
+    """An engine for the URL; an `Engine` is taken as it is. Nothing is connected yet.
+
+    In SQLAlchemy 2.0 `postgresql://` means psycopg2; here it always means psycopg 3.
+    """
+    if isinstance(url, Engine):
+        return url
+    parsed = resolved_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        return sa.create_engine(parsed, hide_parameters=True)
+    except NoSuchModuleError:
+        raise UsageError(
+            f"No database is known as {parsed.drivername!r}.", safe="Nothing was touched.", do="Use sqlite:/// or postgresql://."
+        ) from None
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{parsed.get_backend_name()} needs the package {error.name!r}, which isn't installed.",
+            safe="Nothing was touched.",
+            do="pip install 'resumable-pipelines[postgres]'.",
+        ) from None
+
+
+def reason(error: BaseException, url: str | URL | None = None) -> str:
+    """The driver's own words, in one line, without SQL, parameters or passwords."""
+    origin = getattr(error, "orig", None) or error
+    diag: Any = getattr(origin, "diag", None)
+    text = getattr(diag, "message_primary", None) or str(origin) or type(origin).__name__
+    return redact(" ".join(str(text).split()), url)
+
+
+def failure(error: BaseException, family: type[ResumableError], what: str, *, safe: str, do: str, url: str | URL | None = None) -> ResumableError:
+    """One of our errors for one of the database's: `ConnectionLost` if the connection broke, else `family`."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return ConnectionLost(
+            f"The connection to the database was lost ({reason(error, url)}).",
+            safe="All that was committed is safe.",
+            do="Run the same again once the database is back.",
+        )
+    if isinstance(error, (SQLAlchemyError, OSError)):
+        return family(f"{what}: {reason(error, url)}.", safe=safe, do=do)
+    return family(f"{what}: {reason(error, url)}.", safe=safe, do=do)
