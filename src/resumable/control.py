@@ -156,7 +156,8 @@ class Claim:
     def leave(self) -> None:
         """Give the claim back without a word about the run."""
         with self._lock:
-            self._swap(lambda r: replace(r, owner=None))
+            # What is asked of a run that is over must not reach the next run of that name.
+            self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.over else r.asked))
 
     def _hear(self, record: Record) -> Asked:
         if record.asked == "terminate" or (record.asked == "pause" and record.asked_of == self.id):
@@ -210,11 +211,12 @@ def claim(store: CheckpointStore, name: str, *, takeover: bool = False, beat: bo
                 do="Wait for it, pause it, or fence it off with takeover (--takeover).",
             )
         mine = ClaimId(max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1, token)
-        # A pause was meant for the claim before this one; terminate is meant for any.
-        asked: Asked = "terminate" if record.asked == "terminate" else ""
+        # A pause was meant for the claim before this one; terminate is meant for any, until the run is over.
+        asked: Asked = "terminate" if record.asked == "terminate" and not record.checkpoint.over else ""
         new = replace(
             record,
-            version=record.version + 1,
+            # Not from 1 each time: one that slept while the record was removed and made anew must not find its version.
+            version=record.version + 1 if record.version else mine.epoch,
             claim=mine,
             owner=me(),
             beat=record.beat + 1,
@@ -261,15 +263,22 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "terminate"]) 
 
 def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | None:
     """The record once no live runner has the run; `NotHonoured` after `wait` seconds."""
-    end = time.monotonic() + wait
+    begun = changed = time.monotonic()
+    seen = None
     while True:
-        record = store.load(name)
-        if record is None or status(record) != "running":
+        record, now = store.load(name), time.monotonic()
+        if record is None or record.owner is None:
             return record
-        if time.monotonic() >= end:
+        if seen != (record.claim, record.beat):
+            seen, changed = (record.claim, record.beat), now
+        known = alive(record.owner, record.claim.token)
+        # On another machine only the heart tells, by this machine's clock: the two may be hours apart.
+        if known is False or (known is None and now - changed >= SILENCE):
+            return record
+        if now - begun >= wait:
             raise NotHonoured(
                 f"{record.owner} has not stopped run {name!r} within {wait:g} seconds.",
                 safe="The request stands and nothing is lost.",
                 do="Wait, or take the run over (--takeover) if its process hangs.",
             )
-        time.sleep(min(POLL / 2, max(0.0, end - time.monotonic())))
+        time.sleep(min(POLL / 2, max(0.0, begun + wait - time.monotonic())))

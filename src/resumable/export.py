@@ -1,0 +1,96 @@
+"""Export: a table or a query into a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from sqlalchemy.engine import URL, Engine
+
+from resumable.checkpoint import CheckpointStore
+from resumable.database import plain_url
+from resumable.errors import UsageError
+from resumable.naming import place, run_name
+from resumable.pipeline import Pipeline
+from resumable.plan import Transform
+from resumable.protocols import Sink, Source
+from resumable.sinks import CsvSink
+from resumable.sources import SqlSource
+
+__all__ = ["export"]
+
+
+def export(
+    source: str | URL | Engine | Source,
+    what: str,
+    target: str | os.PathLike[str] | Sink,
+    *,
+    key: str | Sequence[str] | None = None,
+    if_exists: Literal["fail", "replace"] = "fail",
+    name: str | None = None,
+    store: CheckpointStore | str | os.PathLike[str] | None = None,
+    every: float = 1.0,
+    transform: Transform | None = None,
+    format: str | None = None,
+    schema: str | None = None,
+    **options: Any,
+) -> Pipeline:
+    """A pipeline from a table, or a `select ...`, into the file `target`. Nothing runs until it is iterated or run.
+
+    `source`: a SQLAlchemy URL or `Engine`, or a `Source`. `what`: a table's name or a query. `key`: unique columns
+    without NULL to read in the order of; demanded for a query and for a table without a primary key. `format`: from
+    the file's suffix if None. `schema`: the database schema of the table. `options` go to the format: for CSV
+    `delimiter`, `header`, `null`, `spreadsheet_safe`.
+
+    Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
+    """
+    if if_exists not in ("fail", "replace"):
+        raise _usage(f"if_exists={if_exists!r} is unknown for a file.", "Use 'fail' or 'replace'.")
+    keys = [key] if isinstance(key, str) else list(key or ())
+    given, where, at = source, None, ""
+    if isinstance(source, (str, URL, Engine)):
+        at = place(source)
+        source = SqlSource(source, what, key=keys or None, schema=schema)
+    elif not hasattr(source, "read"):
+        raise _usage(f"{type(source).__name__} is no source.", "Give a database URL, an Engine or a Source.")
+    if isinstance(target, (str, os.PathLike)):
+        where = os.path.abspath(target)
+        kind = format or os.path.splitext(where)[1].lstrip(".").lower() or "csv"
+        if kind == "tsv":
+            options = {"delimiter": "\t", **options}
+        elif kind != "csv":
+            raise _usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")
+        target = CsvSink(where, if_exists=if_exists, **options)
+    elif not hasattr(target, "open"):
+        raise _usage(f"{type(target).__name__} is no target.", "Give the path of a file, or a Sink.")
+    readable = what if what.isidentifier() else "query"
+    base = os.path.basename(where) if where else ""
+    url = given.url if isinstance(given, Engine) else given
+    return Pipeline(
+        source,
+        target,
+        name=name or run_name("export", readable, base, of=(at, schema or "", what, where or "")),
+        store=store,
+        every=every,
+        transform=transform,
+        definition={
+            "kind": "export",
+            "source": plain_url(url) if isinstance(url, (str, URL)) else None,
+            "what": what,
+            "target": where,
+            "format": format,
+            "every": every,
+            "options": {
+                "key": keys,
+                "if_exists": if_exists,
+                "transform": transform is not None,
+                "schema": schema,
+                **options,
+            },
+        },
+    )
+
+
+def _usage(what: str, do: str) -> UsageError:
+    return UsageError(what, safe="Nothing was touched.", do=do)

@@ -1,0 +1,202 @@
+"""Pipeline: a handle on a run. It holds no state of its own: all of that is in the checkpoint.
+
+The steps of a session are in session.py, what a run is made of in plan.py, who may run it in control.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
+
+from resumable import control, explanation
+from resumable.checkpoint import Checkpoint, CheckpointStore, Json
+from resumable.control import Status
+from resumable.errors import AlreadyCompleted, Paused, Stopped, Terminated, UnknownRun, UsageError
+from resumable.plan import Plan, Transform
+from resumable.progress import Progress, show
+from resumable.protocols import Sink, Source
+from resumable.session import session
+
+__all__ = ["Pipeline", "Steps", "pause", "runs"]
+
+
+class Pipeline:
+    """A source, a sink, a name and a store: a handle on one run, wherever and however often it is built.
+
+    Iterating goes on from the last commit and yields a `Progress` after each commit, about every `every` seconds.
+    `transform` maps a RecordBatch to a RecordBatch, row by row and pure: after a resume batches may be cut
+    elsewhere. `definition` is what the store remembers for `resumable resume NAME`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        sink: Sink,
+        *,
+        name: str,
+        store: CheckpointStore | str | os.PathLike[str] | None = None,
+        every: float = 1.0,
+        transform: Transform | None = None,
+        definition: dict[str, Json] | None = None,
+    ) -> None:
+        from resumable.stores import open_store
+
+        if not name or every < 0:
+            raise UsageError(
+                "A pipeline needs a name, and `every` is a number of seconds from 0 up.",
+                safe="Nothing was touched.",
+                do="Give name='...' and every=1.0.",
+            )
+        self._plan = Plan(source, sink, name, open_store(store), every, transform, definition or {})
+        self.name, self.store = name, self._plan.store
+
+    def __iter__(self) -> Steps:
+        return self.steps()
+
+    def steps(self, *, takeover: bool = False, restart: bool = False) -> Steps:
+        """One session, step by step. The two acts are those of `run` and `restart`."""
+        _close_suspended(self, None)
+        return Steps(self, session(self._plan, takeover=takeover, restart=restart))
+
+    def run(self, *, takeover: bool = False) -> Progress:
+        """Run to the end, with a progress bar, and return the last `Progress`.
+
+        `takeover` fences off a runner that may still live. Raises `Paused` or `Terminated` if that was asked for.
+        """
+        return _exhaust(show(self.steps(takeover=takeover)))
+
+    def restart(self) -> Progress:
+        """Undo what is there of an unfinished run, then run from the start, even over a completed one."""
+        return _exhaust(show(self.steps(restart=True)))
+
+    @property
+    def status(self) -> Status:
+        """new, running, paused, failed, interrupted, completed or terminated."""
+        return control.status(self.store.load(self.name))
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run stands, from what the store knows."""
+        record = self.store.load(self.name)
+        return Progress.of(self.name, control.status(record), record.checkpoint if record else Checkpoint())
+
+    def explain(self) -> str:
+        """In words: what a call would skip, redo, publish; what terminate would undo; what the guarantee rests on."""
+        return explanation.explain(self._plan)
+
+    def stop(self) -> None:
+        """Ask the session in this very process to pause at its next commit, at once: safe in a signal handler."""
+        self._plan.asked = "pause"
+
+    def pause(self, wait: float = 30.0) -> None:
+        """Stop the run at its next commit; return once it has. A run that isn't running is left as it is.
+
+        Raises `AlreadyCompleted`, `UnknownRun`, and `NotHonoured` after `wait` seconds.
+        """
+        _close_suspended(self, Paused)
+        pause(self.store, self.name, wait)
+
+    def terminate(self, wait: float = 30.0) -> None:
+        """Call the run off: the target is as it was before. Asks a live runner, else rolls back here.
+
+        Raises `AlreadyCompleted`, `UnknownRun`, and `NotHonoured` after `wait` seconds.
+        """
+        _close_suspended(self, Terminated)
+        record = control.ask(self.store, self.name, "terminate")
+        if record is not None and control.status(record) == "running":
+            record = control.wait_until_idle(self.store, self.name, wait)
+        if control.status(record) == "terminated":
+            return
+        with contextlib.suppress(Terminated):
+            _exhaust(session(self._plan, terminate=True))
+            raise _completed(self.name)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name!r}: {self.status}>"
+
+
+class Steps(Iterator[Progress]):
+    """One session of a pipeline, as an iterator. Leaving the loop pauses the run, and so does `close()`."""
+
+    def __init__(self, pipeline: Pipeline, steps: Generator[Progress, None, None]) -> None:
+        self._steps = steps
+        self._stopped: Stopped | None = None
+        self._thread = threading.get_ident()
+        _suspended[_key(pipeline)] = self
+
+    def __next__(self) -> Progress:
+        if self._stopped is not None:
+            raise self._stopped
+        self._thread = threading.get_ident()
+        return next(self._steps)
+
+    def close(self) -> None:
+        """Pause: what is committed stays, and the claim is given back."""
+        self._steps.close()
+
+    def stop(self, why: Stopped | None) -> None:
+        """Close it from elsewhere in the thread that steps it; its next step raises `why`.
+
+        Another thread's steps hear of it by the store, between two batches.
+        """
+        if self._thread == threading.get_ident() and not self._steps.gi_running and self._steps.gi_frame is not None:
+            self._steps.close()
+            self._stopped = why
+
+
+_suspended: weakref.WeakValueDictionary[tuple[str, str], Steps] = weakref.WeakValueDictionary()
+
+
+def _key(pipeline: Pipeline) -> tuple[str, str]:
+    return str(getattr(pipeline.store, "location", id(pipeline.store))), pipeline.name
+
+
+def _close_suspended(pipeline: Pipeline, why: type[Stopped] | None) -> None:
+    steps = _suspended.get(_key(pipeline))
+    if steps is not None:
+        steps.stop(why(f"Run {pipeline.name!r} was stopped from elsewhere in this process.") if why else None)
+
+
+def _exhaust(steps: Iterable[Progress]) -> Progress:
+    last = None
+    for last in steps:  # noqa: B007 - the last one is wanted
+        pass
+    assert last is not None
+    return last
+
+
+def _completed(name: str) -> AlreadyCompleted:
+    return AlreadyCompleted(
+        f"Run {name!r} is completed.",
+        safe="Nothing was changed: what it published stays.",
+        do="Undo it in the target itself if you must; a restart would run it anew.",
+    )
+
+
+def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
+    """Pause the run of that name; see `Pipeline.pause`."""
+    record = store.load(name)
+    if record is None:
+        raise UnknownRun(
+            f"No run {name!r} is known here.",
+            safe="Nothing was changed.",
+            do="`resumable list` shows the runs that the store knows.",
+        )
+    if control.status(record) == "running":
+        control.ask(store, name, "pause")
+        record = control.wait_until_idle(store, name, wait)
+    if control.status(record) == "completed":
+        raise _completed(name)
+
+
+def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> list[Progress]:
+    """What the store knows: where each run stands, sorted by name."""
+    from resumable.stores import open_store
+
+    opened: Any = open_store(store)
+    found = ((name, opened.load(name)) for name in opened.names())
+    return [Progress.of(name, control.status(r), r.checkpoint) for name, r in found if r is not None]

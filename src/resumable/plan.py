@@ -1,0 +1,85 @@
+"""What a run is made of, and what it may go on over: the same input, the same options, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import pyarrow as pa
+
+from resumable.checkpoint import Checkpoint, CheckpointStore, Json
+from resumable.errors import OptionsChanged, SourceChanged, UsageError
+from resumable.protocols import Batch, Sink, Source
+
+__all__ = ["Plan", "Transform"]
+
+Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+@dataclass(slots=True)
+class Plan:
+    """The parts of a run. `every`: seconds between commits."""
+
+    source: Source
+    sink: Sink
+    name: str
+    store: CheckpointStore
+    every: float
+    transform: Transform | None
+    definition: dict[str, Json] = field(default_factory=dict)
+    asked: Literal["", "pause"] = ""
+    """What is asked of this very object, by a signal handler say: heard between two batches."""
+
+    def begin(self) -> Checkpoint:
+        """A run's beginning: the source's identity and schema, frozen from here on."""
+        identity, schema = self.source.identity(), self.source.schema()
+        written = None
+        if self.transform is not None:
+            empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+            written = self.transform(empty).schema
+        return Checkpoint(source=identity, schema=schema, written=written, definition=self.definition)
+
+    def read(self, last: Checkpoint) -> Generator[Batch, None, None]:
+        """The batches after the checkpoint, transformed."""
+        assert last.schema is not None
+        for batch in self.source.read(last.schema, last.position, last.source):
+            if self.transform is None:
+                yield batch
+            else:
+                yield replace(batch, rows=_cast(self.transform(batch.rows), last.written))
+
+    def check(self, last: Checkpoint) -> None:
+        """Refuse to go on with other options, or over another source, than the run began with."""
+        was, now = last.definition.get("options"), self.definition.get("options")
+        if was is not None and now is not None and was != now:
+            names = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
+            told = ", ".join(f"{k} was {was.get(k)!r} and is now {now.get(k)!r}" for k in names)
+            raise OptionsChanged(
+                f"Run {self.name!r} was begun with other options: {told}.",
+                safe="Nothing was changed; what it committed is kept.",
+                do="Go on with the same options, or begin anew (--restart, pipeline.restart()), or terminate.",
+            )
+        self.check_source(last)
+
+    def check_source(self, last: Checkpoint) -> None:
+        """Refuse a source that is no longer what the run began with, as far as it was read."""
+        if what := self.source.changed(last.source, last.position):
+            raise SourceChanged(
+                f"The source of run {self.name!r} has changed: {what}.",
+                safe="Nothing was published, and what was committed is kept.",
+                do="Bring the old source back to go on, or begin anew (--restart, pipeline.restart()), or terminate.",
+            )
+
+
+def _cast(rows: pa.RecordBatch, schema: pa.Schema | None) -> pa.RecordBatch:
+    if schema is None or rows.schema == schema:
+        return rows
+    try:
+        return rows.select(schema.names).cast(schema)
+    except (KeyError, ValueError, pa.ArrowNotImplementedError) as error:
+        raise UsageError(
+            f"The transform gave other columns or types than it gave for an empty batch: {error}.",
+            safe="What was committed is safe; nothing was published.",
+            do="A transform must always return the same columns and types.",
+        ) from error

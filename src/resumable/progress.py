@@ -1,0 +1,108 @@
+"""Progress, and how it is shown: a bar on a terminal or in a notebook, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from resumable.checkpoint import Checkpoint, Json
+from resumable.control import Status
+
+__all__ = ["Progress", "show"]
+
+log = logging.getLogger("resumable")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands, over all its sessions; every number is of committed rows.
+
+    `fraction` 0 to 1, or None where the source can't tell. `seconds` is active time: pauses, crashes and the time
+    the caller's loop took are left out. `rate` in rows a second of it; `eta` in seconds, or None.
+    """
+
+    name: str
+    status: Status
+    rows: int = 0
+    rejected: int = 0
+    fraction: float | None = None
+    seconds: float = 0.0
+    rate: float | None = None
+    eta: float | None = None
+    sessions: int = 0
+    message: str = ""
+
+    @classmethod
+    def of(cls, name: str, status: Status, last: Checkpoint, message: str = "") -> Progress:
+        """What a checkpoint says."""
+        seconds = sum(s.seconds for s in last.sessions)
+        fraction = 1.0 if last.outcome == "completed" else last.fraction
+        eta = None
+        if fraction and seconds and status not in ("completed", "terminated"):
+            eta = seconds * (1 - fraction) / fraction
+        rate = last.rows / seconds if seconds else None
+        said = message or last.error
+        return cls(name, status, last.rows, last.rejected, fraction, seconds, rate, eta, len(last.sessions), said)
+
+    def to_dict(self) -> dict[str, Json]:
+        """The same, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        parts = [f"{self.rows:,} rows"]
+        if self.rejected:
+            parts.append(f"{self.rejected:,} rejected")
+        if self.fraction is not None:
+            parts.append(f"{self.fraction:.0%}")
+        if self.rate:
+            parts.append(f"{self.rate:,.0f} rows/s")
+        if self.eta is not None:
+            parts.append(f"{timedelta(seconds=round(self.eta))} left")
+        return f"{self.name}: {self.status}, {', '.join(parts)}"
+
+
+def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress]:
+    """Pass the steps on and show them: a tqdm bar where someone watches and tqdm is there, else a line now and then.
+
+    `lines` prints the lines to stderr even where nobody watches; otherwise they go to the logger `resumable`.
+    """
+    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    if watched and importlib.util.find_spec("tqdm") is not None:
+        yield from _bar(steps)
+    else:
+        yield from _lines(steps, lines or watched)
+
+
+def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
+    from tqdm.auto import tqdm
+
+    form = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+    bar: Any = None
+    try:
+        for step in steps:
+            if bar is None:
+                bar = tqdm(total=100, desc=step.name, bar_format=form, dynamic_ncols=True)
+            bar.n = round(100 * (step.fraction or 0), 1)
+            bar.set_postfix_str(str(step).partition(", ")[2])
+            yield step
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _lines(steps: Iterable[Progress], printed: bool) -> Iterator[Progress]:
+    due = 0.0
+    for step in steps:
+        if time.monotonic() >= due or step.status != "running":
+            due = time.monotonic() + 5.0
+            if printed:
+                print(step, file=sys.stderr, flush=True)
+            else:
+                log.info("%s", step)
+        yield step

@@ -1,0 +1,149 @@
+"""Upload: a file or any Arrow stream into a database table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy.engine import URL, Engine
+
+from resumable.checkpoint import CheckpointStore, Json
+from resumable.database import plain_url
+from resumable.errors import UsageError
+from resumable.naming import place, run_name
+from resumable.pipeline import Pipeline
+from resumable.plan import Transform
+from resumable.protocols import Sink
+from resumable.sinks import QuarantineSink, SqlSink
+from resumable.sources import ArrowSource, CsvSource
+
+__all__ = ["upload"]
+
+
+def upload(
+    source: Any,
+    target: str | URL | Engine | Sink,
+    table: str,
+    *,
+    if_exists: Literal["fail", "replace", "append", "upsert"] = "fail",
+    key: str | Sequence[str] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    null_values: Sequence[str] = ("",),
+    on_bad_row: Literal["raise", "quarantine"] = "raise",
+    quarantine: str | os.PathLike[str] | None = None,
+    staging: bool = True,
+    name: str | None = None,
+    store: CheckpointStore | str | os.PathLike[str] | None = None,
+    every: float = 1.0,
+    transform: Transform | None = None,
+    format: str | None = None,
+    schema: str | None = None,
+    **options: Any,
+) -> Pipeline:
+    """A pipeline from `source` into `table` of the database at `target`. Nothing runs until it is iterated or run.
+
+    `source`: the path of a CSV file, a `Source`, anything with `__arrow_c_stream__`, a pandas or polars frame.
+    `target`: a SQLAlchemy URL or `Engine`, or a `Sink`. `if_exists`: what to do with a table that is there.
+    `key`: the columns that an upsert goes by, or a new table's primary key. `columns`: name to type, where the
+    inferred one won't do ("int64", "float64", "string", "bool", "date", "timestamp", "decimal(12,2)", or an Arrow
+    type); columns that an existing table has are read as its types. `null_values`: unquoted fields that mean NULL.
+    `on_bad_row="quarantine"` puts rows that don't fit into the JSON-lines file `quarantine` (default
+    `<source>.rejected.jsonl`) and goes on. `staging=False` loads in plain view, only into a table of its own.
+    `schema`: the database schema of the table. `options` go to the format: for CSV `delimiter`, `quote`,
+    `encoding`, `header`, `names`, `identity`.
+
+    Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
+    """
+    if if_exists not in ("fail", "replace", "append", "upsert"):
+        raise _usage(f"if_exists={if_exists!r} is unknown.", "Use 'fail', 'replace', 'append' or 'upsert'.")
+    if on_bad_row not in ("raise", "quarantine"):
+        raise _usage(f"on_bad_row={on_bad_row!r} is unknown.", "Use 'raise' or 'quarantine'.")
+    keys = [key] if isinstance(key, str) else list(key or ())
+    sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row)
+    kept: dict[str, Json] = {
+        "if_exists": if_exists,
+        "key": keys,
+        "columns": {column: str(kind) for column, kind in (columns or {}).items()},
+        "null_values": list(null_values),
+        "on_bad_row": on_bad_row,
+        "staging": staging,
+        "transform": transform is not None,
+        "schema": schema,
+        **options,
+    }
+    where = None
+    if isinstance(source, (str, os.PathLike)):
+        where = os.path.realpath(source)
+        _format(where, format)
+        expected = sink.columns if isinstance(sink, SqlSink) else None
+        source = CsvSource(
+            where,
+            columns=dict(columns or {}),
+            expected=expected,
+            null_values=tuple(null_values),
+            on_bad_row=on_bad_row,
+            **options,
+        )
+    elif columns or options:
+        raise _usage(
+            f"{', '.join(sorted({*(['columns'] if columns else []), *options}))} goes with a file, not with data in memory.",
+            "Give the columns their types in the data itself.",
+        )
+    elif not hasattr(source, "read"):
+        source = ArrowSource(source)
+    if on_bad_row == "quarantine":
+        aside = os.path.realpath(quarantine or f"{where or table}.rejected.jsonl")
+        kept["quarantine"] = aside
+        sink = QuarantineSink(sink, aside, source=where or "")
+    elif quarantine is not None:
+        raise _usage("quarantine= goes with on_bad_row='quarantine'.", "Give both, or neither.")
+    at = place(target) if isinstance(target, (str, URL, Engine)) else ""
+    base = os.path.basename(where) if where else ""
+    return Pipeline(
+        source,
+        sink,
+        name=name or run_name("upload", base, table, of=(where or "", at, schema or "", table)),
+        store=store,
+        every=every,
+        transform=transform,
+        definition={
+            "kind": "upload",
+            "source": where,
+            "target": plain_url(_url(target)) if at else None,
+            "table": table,
+            "format": format,
+            "every": every,
+            "options": kept,
+        },
+    )
+
+
+def _url(target: Any) -> Any:
+    return target.url if isinstance(target, Engine) else target
+
+
+def _sink(
+    target: Any, table: str, schema: str | None, if_exists: Any, keys: list[str], staging: bool, on_bad_row: Any
+) -> Sink:
+    if not isinstance(target, (str, URL, Engine)):
+        if not hasattr(target, "open"):
+            raise _usage(f"{type(target).__name__} is no target.", "Give a database URL, an Engine or a Sink.")
+        sink: Sink = target
+        return sink
+    return SqlSink(
+        target, table, schema=schema, if_exists=if_exists, key=keys or None, staging=staging, on_bad_row=on_bad_row
+    )
+
+
+def _format(path: str, format: str | None) -> None:
+    """Only CSV so far: a file of another format is refused, not read as CSV."""
+    kind = format or os.path.splitext(path)[1].lstrip(".").lower()
+    if format not in (None, "csv") or kind in ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip", "bz2"):
+        raise _usage(f"{os.path.basename(path)} would be read as {kind!r}, which isn't supported yet.", "Give a CSV file.")
+
+
+def _usage(what: str, do: str) -> UsageError:
+    return UsageError(what, safe="Nothing was touched.", do=do)
+
+
