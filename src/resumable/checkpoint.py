@@ -221,7 +221,8 @@ def _dump(body: Json) -> str:
 
 
 def _seal(body: dict[str, Json]) -> str:
-    text = _dump(body)
+    # Twice: a key that isn't text becomes text, and may then sort elsewhere; what is read must seal the same.
+    text = _dump(json.loads(_dump(body)))
     return f'{{"format":{FORMAT},"crc32":{zlib.crc32(text.encode())},"body":{text}}}'
 
 

@@ -119,7 +119,7 @@ def _resume(a: argparse.Namespace) -> int:
 def _terminate(a: argparse.Namespace) -> int:
     store = open_store(a.store)
     record = store.load(a.name)
-    if record is not None and control.status(record) == "running":
+    if control.may_live(record):
         control.ask(store, a.name, "terminate")
         record = control.wait_until_idle(store, a.name, a.wait)
     if control.status(record) != "terminated":

@@ -26,7 +26,7 @@ from typing import Literal
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record
 from resumable.errors import AlreadyRunning, NotHonoured, Superseded
 
-__all__ = ["Claim", "alive", "ask", "claim", "me", "status", "wait_until_idle"]
+__all__ = ["Claim", "alive", "ask", "claim", "may_live", "me", "status", "wait_until_idle"]
 
 BEAT = 1.0
 """Seconds between heartbeats."""
@@ -110,6 +110,11 @@ def status(record: Record | None) -> Status:
     if last.over and last.outcome:
         return last.outcome
     return "interrupted" if record.owner is not None else last.halt or "interrupted"
+
+
+def may_live(record: Record | None) -> bool:
+    """Whether there may be a runner to ask: only the kernel of its own machine can say no."""
+    return record is not None and record.owner is not None and alive(record.owner, record.claim.token) is not False
 
 
 # ---------------------------------------------------------------------------------------------- claims
@@ -216,7 +221,7 @@ def claim(store: CheckpointStore, name: str, *, takeover: bool = False, beat: bo
         new = replace(
             record,
             # Not from 1 each time: one that slept while the record was removed and made anew must not find its version.
-            version=record.version + 1 if record.version else mine.epoch,
+            version=record.version + 1 if record.version else int(time.time() * 1e6),
             claim=mine,
             owner=me(),
             beat=record.beat + 1,

@@ -5,7 +5,6 @@ The steps of a session are in session.py, what a run is made of in plan.py, who 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
@@ -45,9 +44,9 @@ class Pipeline:
     ) -> None:
         from resumable.stores import open_store
 
-        if not name or every < 0:
+        if not 0 < len(name) <= 200 or not name.isprintable() or not every >= 0:
             raise UsageError(
-                "A pipeline needs a name, and `every` is a number of seconds from 0 up.",
+                "A run's name is 1 to 200 printable characters, and `every` is a number of seconds from 0 up.",
                 safe="Nothing was touched.",
                 do="Give name='...' and every=1.0.",
             )
@@ -107,13 +106,19 @@ class Pipeline:
         """
         _close_suspended(self, Terminated)
         record = control.ask(self.store, self.name, "terminate")
-        if record is not None and control.status(record) == "running":
+        if control.may_live(record):
             record = control.wait_until_idle(self.store, self.name, wait)
         if control.status(record) == "terminated":
             return
-        with contextlib.suppress(Terminated):
+        try:
             _exhaust(session(self._plan, terminate=True))
-            raise _completed(self.name)
+        except Terminated:
+            return
+        except UnknownRun:
+            if record is None:
+                raise
+            return  # it died before its first checkpoint: nothing is left of it
+        raise _completed(self.name)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name!r}: {self.status}>"
@@ -186,7 +191,7 @@ def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
             safe="Nothing was changed.",
             do="`resumable list` shows the runs that the store knows.",
         )
-    if control.status(record) == "running":
+    if control.may_live(record):
         control.ask(store, name, "pause")
         record = control.wait_until_idle(store, name, wait)
     if control.status(record) == "completed":

@@ -71,6 +71,11 @@ class Plan:
                 do="Bring the old source back to go on, or begin anew (--restart, pipeline.restart()), or terminate.",
             )
 
+    def stale(self, last: Checkpoint) -> bool:
+        """Whether a completed run is out of date: its source has changed, or there is `more` in it by now."""
+        more = getattr(self.source, "more", None)  # only a source has it that may grow without having changed
+        return bool(self.source.changed(last.source, last.position) or (more and more(last.source)))
+
 
 def _cast(rows: pa.RecordBatch, schema: pa.Schema | None) -> pa.RecordBatch:
     if schema is None or rows.schema == schema:

@@ -137,7 +137,7 @@ def _open(
     writer = plan.sink.open(claimant, last)
     held = writer.last
     if held.over and held.outcome == "completed":
-        gone = not writer.stands() or plan.source.changed(held.source, held.position)
+        gone = not writer.stands() or plan.stale(held)
         if restart or gone:
             writer.__exit__(None, None, None)
             return plan.sink.open(claimant, replace(begun or plan.begin(), claim=held.claim))
@@ -152,7 +152,8 @@ def _open_to_undo(plan: Plan, claimant: Claimant, last: Checkpoint) -> Writer:
     except TargetChanged:  # what was there is gone: only sweeping is left
         writer = plan.sink.open(claimant, nothing)
     if not writer.last.number:
-        writer.__exit__(None, None, None)
+        with writer:
+            writer.clear()  # a crash may have left what was made before the first checkpoint
         raise UnknownRun(
             f"No run {plan.name!r} is known to the store or to the target.",
             safe="Nothing was changed.",

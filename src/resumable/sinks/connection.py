@@ -1,0 +1,180 @@
+"""One connection to the target database: its transactions, its quoting, its errors in our words.
+
+Laws kept here:
+
+* No transaction is open but between `begin` and `commit` or `rollback`.
+* No password and no value of a row gets into a message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from resumable.database import connect, redact
+from resumable.errors import ConnectionLost, ResumableError, TargetError, UsageError
+from resumable.sinks.dialect import Dialect
+
+__all__ = ["Connection"]
+
+
+def _dialect(engine: Engine) -> Dialect:
+    # Drivers are imported only where they are used.
+    if engine.dialect.name == "sqlite":
+        from resumable.sinks.sqlite import Sqlite
+
+        return Sqlite()
+    if engine.dialect.name == "postgresql":
+        from resumable.sinks.postgresql import Postgresql
+
+        return Postgresql()
+    raise UsageError(
+        f"{engine.dialect.name} can't be a target yet.", safe="Nothing was touched.", do="Use SQLite or PostgreSQL."
+    )
+
+
+class Connection:
+    """A connection of our own. `schema` is where names without one lie. Close it, or use it as a context manager."""
+
+    def __init__(self, target: str | URL | Engine, schema: str | None) -> None:
+        self.url: str | URL = target.url if isinstance(target, Engine) else target
+        self.engine = connect(target)
+        self.dialect = _dialect(self.engine)
+        self._own = not isinstance(target, Engine)
+        self.open = False
+        """Whether a transaction is open."""
+        self.schema: str | None = schema
+        with self.errors("The database can't be opened", safe="Nothing was changed."):
+            self.sa: sa.Connection = self.engine.connect()
+            try:
+                self.dialect.attach(self)
+                self.schema = self.dialect.home(self, schema)
+                self.rollback()
+            except BaseException:
+                self.sa.close()
+                raise
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def raw(self) -> Any:
+        """The driver's own connection."""
+        # Not `driver_connection`: a detached connection has none.
+        return self.sa.connection.dbapi_connection
+
+    def close(self) -> None:
+        """Drop what wasn't committed, and the connection."""
+        if self.sa.closed:
+            return
+        with contextlib.suppress(SQLAlchemyError, self.dialect.error):
+            self.rollback()
+            self.dialect.detach(self)
+        with contextlib.suppress(SQLAlchemyError, self.dialect.error):
+            self.sa.close()
+        if self._own:
+            self.engine.dispose()
+
+    def quote(self, name: str) -> str:
+        """The name, for SQL."""
+        return self.engine.dialect.identifier_preparer.quote_identifier(name)
+
+    def qualified(self, name: str) -> str:
+        """A table's name with its schema, for SQL."""
+        return self.quote(name) if self.schema is None else f"{self.quote(self.schema)}.{self.quote(name)}"
+
+    def list(self, names: Any, prefix: str = "") -> str:
+        """Quoted names, with commas between them."""
+        return ", ".join(prefix + self.quote(name) for name in names)
+
+    def sql(self, text: str, **values: Any) -> Any:
+        """Run a statement. With values it takes `:name` and no quoted names; without, quoted names and nothing else.
+
+        The result is a `sqlalchemy.CursorResult`, whose type SQLAlchemy 2.0 and 2.1 spell differently.
+        """
+        return self.sa.execute(sa.text(text), values) if values else self.sa.exec_driver_sql(text)
+
+    def begin(self) -> None:
+        """Begin a transaction that will write, unless one is open."""
+        if not self.open:
+            self.dialect.begin(self)
+            self.open = True
+
+    def commit(self) -> None:
+        """Make it durable. An error leaves open whether it is: `ConnectionLost`, or rolled back."""
+        self.sa.commit()
+        self.open = False
+
+    def rollback(self) -> None:
+        """Drop what wasn't committed."""
+        self.open = False
+        self.sa.rollback()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction, committed at the end, rolled back by an error."""
+        try:
+            self.begin()
+            yield
+            self.commit()
+        except BaseException:
+            with contextlib.suppress(SQLAlchemyError, self.dialect.error):
+                self.rollback()
+            raise
+
+    @contextlib.contextmanager
+    def savepoint(self, name: str) -> Iterator[None]:
+        """All that is in it, or after an error nothing of it."""
+        self.sql(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(SQLAlchemyError, self.dialect.error):
+                self.sql(f"ROLLBACK TO SAVEPOINT {name}")
+                self.sql(f"RELEASE SAVEPOINT {name}")
+            raise
+        self.sql(f"RELEASE SAVEPOINT {name}")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Reads, with no transaction left open."""
+        try:
+            yield
+        finally:
+            if not self.open:
+                with contextlib.suppress(SQLAlchemyError, self.dialect.error):
+                    self.rollback()
+
+    @contextlib.contextmanager
+    def errors(self, what: str, *, safe: str = "", do: str = "") -> Iterator[None]:
+        """The database's errors become ours."""
+        try:
+            yield
+        except (SQLAlchemyError, OSError, self.dialect.error) as error:
+            raise self.failure(error, what, safe=safe, do=do) from None
+
+    def failure(self, error: BaseException, what: str, *, safe: str = "", do: str = "") -> ResumableError:
+        """`ConnectionLost` if the connection broke, else `TargetError`, in the database's words."""
+        said = redact(self.dialect.words(error), self.url)
+        broken = getattr(error, "connection_invalidated", False)
+        if broken or (hasattr(self, "sa") and self.dialect.lost(self)):
+            return ConnectionLost(
+                f"The connection to the database was lost ({said}).",
+                safe="All that was committed is safe.",
+                do="Run the same again once the database is back.",
+            )
+        if self.dialect.locked(error):
+            do = "Run the same again once it is free."
+        return TargetError(
+            f"{what}: {said}.",
+            safe=safe or "All that was committed is safe.",
+            do=do or "Put that right in the database, then run the same again.",
+        )

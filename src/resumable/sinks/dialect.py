@@ -1,0 +1,227 @@
+"""What a database must be able to do for `SqlSink`, and how a table is described.
+
+One module per database keeps `Dialect`'s promises (sqlite.py, postgresql.py); nothing else in the package asks
+which database it talks to. All SQL text is built from quoted names only: values travel as parameters or as bulk data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from resumable.sinks.connection import Connection
+
+__all__ = ["ROW", "Column", "Dialect", "Foreign", "Layout", "Mode", "Referrer", "Table", "Unique"]
+
+ROW = "resumable_row"
+"""Where a staged row stands in the order of arrival, from 1."""
+
+Mode: TypeAlias = Literal["new", "direct", "append", "upsert", "replace"]
+"""`new`: staging becomes the table. `direct`: rows go straight into a table of the run's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of an existing table. `type` is None where any value is taken as it is."""
+
+    name: str
+    type: pa.DataType | None
+    declared: str
+    nullable: bool = True
+    default: str = ""
+    """In SQL, where it has one."""
+    filled: bool = False
+    """The database fills it in where it is left out: a default, an identity."""
+    always: bool = False
+    """GENERATED ALWAYS AS IDENTITY: takes explicit values only when told to."""
+    generated: bool = False
+    """Computed: takes no values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """A unique index or constraint over plain columns, without a condition; `collations` by column, if it has its own."""
+
+    columns: tuple[str, ...]
+    collations: Mapping[str, str] = field(default_factory=dict)
+    immediate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A foreign key of the table. `parent` is quoted; `own`: it refers to the table itself."""
+
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """Another table's foreign key that refers to the table. `child` is quoted; `action` on delete, in SQL's words."""
+
+    child: str
+    columns: tuple[str, ...]
+    parent_columns: tuple[str, ...]
+    action: str
+    deferrable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An existing table."""
+
+    name: str
+    columns: tuple[Column, ...]
+    primary: tuple[str, ...] = ()
+    uniques: tuple[Unique, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+    referrers: tuple[Referrer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How rows come to lie in the target. `rows`: the target's column names and types, in the source's order."""
+
+    mode: Mode
+    rows: pa.Schema
+    key: tuple[str, ...] = ()
+    table: Table | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The target's columns that are supplied."""
+        return list(self.rows.names)
+
+
+class Dialect(Protocol):
+    """One kind of database. Methods take the connection; those that write expect a transaction to be open."""
+
+    name: str
+    now: str
+    """SQL for the database's clock, in seconds since 1970."""
+    error: type[Exception]
+    """What the driver raises."""
+    tries: int
+    """How often to wait for a lock in short turns, so that nobody queues behind us for long."""
+
+    def attach(self, c: Connection) -> None:
+        """Make a fresh connection ours: its settings, its transactions begun and ended by us alone."""
+        ...
+
+    def detach(self, c: Connection) -> None:
+        """Leave the connection as it was found."""
+        ...
+
+    def home(self, c: Connection, schema: str | None) -> str | None:
+        """The schema that names without one mean."""
+        ...
+
+    def begin(self, c: Connection) -> None:
+        """Begin a transaction that will write."""
+        ...
+
+    def lost(self, c: Connection) -> bool:
+        """Whether the connection is broken."""
+        ...
+
+    def locked(self, error: BaseException) -> bool:
+        """Whether it says that somebody else holds a lock."""
+        ...
+
+    def words(self, error: BaseException) -> str:
+        """What the database says, without row values."""
+        ...
+
+    def fault(self, error: BaseException) -> tuple[str, str | None] | None:
+        """Reason and column, if it says that a row doesn't fit; None if it is about anything else."""
+        ...
+
+    def backend(self, c: Connection) -> str:
+        """What this connection is called by the database, for `dismiss`; "" if it has no such names."""
+        ...
+
+    def dismiss(self, c: Connection, backend: str) -> None:
+        """End that connection where the database allows it."""
+        ...
+
+    def evict(self, c: Connection, staging: str) -> None:
+        """End the connections of fenced-off runners that still hold our staging table."""
+        ...
+
+    def holders(self, c: Connection, name: str) -> str:
+        """In words, who holds locks on a table, as far as can be told."""
+        ...
+
+    def seize(self, c: Connection, name: str) -> None:
+        """Lock a table against everybody until the transaction ends."""
+        ...
+
+    def kind(self, c: Connection, name: str) -> str:
+        """What bears a name: "table", "view", something else in words, or "" for nothing."""
+        ...
+
+    def tables(self, c: Connection, prefix: str) -> list[str]:
+        """The names of the tables that begin so."""
+        ...
+
+    def misname(self, name: str) -> str:
+        """Why this can't be a column's or table's name; "" if it can."""
+        ...
+
+    def fold(self, name: str) -> str:
+        """What two names of columns have in common if they are one."""
+        ...
+
+    def judge(self, kind: pa.DataType, column: Column) -> str | None:
+        """Why a column would alter such values; "" if it keeps them all; None to go by its type."""
+        ...
+
+    def refused(self, c: Connection, layout: Layout) -> str:
+        """Why the user may not do what the layout needs; "" if they may."""
+        ...
+
+    def describe(self, c: Connection, name: str) -> Table:
+        """An existing table."""
+        ...
+
+    def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
+        """A mask of the values that the database couldn't keep as they are, and why; None if there are none."""
+        ...
+
+    def stage(self, c: Connection, staging: str, layout: Layout) -> None:
+        """Make the staging table."""
+        ...
+
+    def create(self, c: Connection, name: str, layout: Layout) -> None:
+        """Make a new table as it will stay."""
+        ...
+
+    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
+        """Store rows, all or an error; `first` is the number of the first in the order of arrival."""
+        ...
+
+    def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
+        """A FROM item: the staged rows with their `ROW`."""
+        ...
+
+    def reserve(self, c: Connection, name: str, layout: Layout) -> None:
+        """Before publishing: lock the target against other writers as far as needed, put checks off to the end."""
+        ...
+
+    def adopt(self, c: Connection, staging: str, name: str, layout: Layout) -> None:
+        """Staging becomes the table, with every name as if it had been made under its own."""
+        ...
+
+    def overriding(self, layout: Layout) -> str:
+        """What an INSERT must say to set identity columns."""
+        ...
+
+    def settle(self, c: Connection, name: str, staging: str, layout: Layout) -> None:
+        """After publishing: move sequences past the values that were supplied."""
+        ...

@@ -1,0 +1,160 @@
+"""The ledger: the table `resumable_ledger` in the target database, one row a run. It is the sink's word.
+
+Laws kept here:
+
+* The row is written in the same transaction as the rows it speaks of, and only under the claim that it names.
+* It stays after completion, so that no run is loaded twice from whatever store, folder or machine. Terminate removes
+  it, and the table with its last row.
+* Times are the database's clock, never a client's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from resumable.checkpoint import Checkpoint, ClaimId, Owner
+from resumable.errors import CorruptCheckpoint
+from resumable.protocols import Claimant
+from resumable.sinks.connection import Connection
+
+__all__ = ["NAME", "Ledger", "Row"]
+
+NAME = "resumable_ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the ledger says of a run. `idle`: seconds since its last commit. `owner` is None once it left in order."""
+
+    claim: ClaimId
+    number: int
+    checkpoint: Checkpoint
+    backend: str
+    owner: Owner | None
+    idle: float
+    store: str
+
+
+class Ledger:
+    """The ledger row of one run, over one connection."""
+
+    def __init__(self, c: Connection, run: str) -> None:
+        self.c, self.run = c, run
+        text, number = sa.Text(), sa.BigInteger()
+        self.table = sa.Table(
+            NAME,
+            sa.MetaData(schema=c.schema),
+            sa.Column("name", text, primary_key=True),
+            sa.Column("epoch", number, nullable=False),
+            sa.Column("token", text, nullable=False),
+            sa.Column("number", number, nullable=False),
+            sa.Column("checkpoint", text, nullable=False),
+            sa.Column("backend", text),
+            sa.Column("owner", text),
+            sa.Column("touched", sa.Double(), nullable=False),
+            sa.Column("store", text),
+        )
+        self._now: sa.ColumnElement[Any] = sa.literal_column(c.dialect.now)
+
+    def exists(self) -> bool:
+        """Whether there is a ledger at all."""
+        return self.c.dialect.kind(self.c, NAME) == "table"
+
+    def make(self) -> None:
+        """Make the table if there is none, whoever else makes it at the same time."""
+        for last in (False, False, True):
+            try:
+                with self.c.transaction():
+                    if not self.exists():
+                        self.c.sa.execute(sa.schema.CreateTable(self.table, if_not_exists=True))
+                return
+            except SQLAlchemyError:  # PostgreSQL's IF NOT EXISTS may fail if two make it at once
+                with self.c.reading():
+                    if last and not self.exists():
+                        raise
+
+    def read(self, *, lock: bool = False) -> Row | None:
+        """The run's row; None if there is none. `lock`: held until the transaction ends."""
+        if not self.exists():
+            return None
+        t = self.table.c
+        query = sa.select(*t, (self._now - t.touched).label("idle")).where(t.name == self.run)
+        found = self.c.sa.execute(query.with_for_update() if lock else query).one_or_none()
+        if found is None:
+            return None
+        where = f"The ledger row of run {self.run!r} (table {NAME})"
+        try:
+            owner = Owner(**json.loads(found.owner)) if found.owner else None
+        except (ValueError, TypeError) as error:
+            raise CorruptCheckpoint(f"{where} can't be read: its owner isn't JSON.", safe="Nothing was changed.") from error
+        return Row(
+            claim=ClaimId(found.epoch, found.token),
+            number=found.number,
+            checkpoint=Checkpoint.from_json(found.checkpoint, where),
+            backend=found.backend or "",
+            owner=owner,
+            idle=found.idle,
+            store=found.store or "",
+        )
+
+    def add(self, claim: Claimant, checkpoint: Checkpoint) -> bool:
+        """Begin a run: its first row. False if there is one already."""
+        try:
+            self.c.sa.execute(sa.insert(self.table).values(name=self.run, **self._values(claim, checkpoint)))
+        except IntegrityError:
+            return False
+        return True
+
+    def take(self, row: Row, claim: Claimant, checkpoint: Checkpoint) -> bool:
+        """Put my claim into the row that was read. False if it isn't that any more."""
+        held = self._where(row.claim, row.number)
+        return self._changed(sa.update(self.table).where(held).values(**self._values(claim, checkpoint)))
+
+    def write(self, claim: ClaimId, number: int, checkpoint: Checkpoint) -> bool:
+        """Write the next checkpoint. False, and nothing changes, unless claim and number still hold."""
+        values = {"number": checkpoint.number, "checkpoint": checkpoint.to_json(), "touched": self._now}
+        return self._changed(sa.update(self.table).where(self._where(claim, number)).values(**values))
+
+    def rest(self, claim: ClaimId) -> None:
+        """The runner leaves in good order: nobody needs to wait for it."""
+        mine = sa.and_(self.table.c.name == self.run, *self._mine(claim))
+        self.c.sa.execute(sa.update(self.table).where(mine).values(owner=None, backend=None))
+
+    def remove(self) -> None:
+        """Take the row out."""
+        self.c.sa.execute(sa.delete(self.table).where(self.table.c.name == self.run))
+
+    def drop(self) -> None:
+        """Drop the table if no row is left; where somebody is at work in it, they will."""
+        with contextlib.suppress(SQLAlchemyError), self.c.transaction():
+            if self.exists():
+                self.c.dialect.seize(self.c, NAME)
+                if not self.c.sa.execute(sa.select(self.table.c.name).limit(1)).all():
+                    self.c.sa.execute(sa.schema.DropTable(self.table))
+
+    def _values(self, claim: Claimant, checkpoint: Checkpoint) -> dict[str, Any]:
+        return {
+            "epoch": claim.id.epoch,
+            "token": claim.id.token,
+            "number": checkpoint.number,
+            "checkpoint": checkpoint.to_json(),
+            "backend": self.c.dialect.backend(self.c),
+            "owner": json.dumps(asdict(claim.owner)),
+            "touched": self._now,
+            "store": claim.store,
+        }
+
+    def _mine(self, claim: ClaimId) -> tuple[sa.ColumnElement[bool], ...]:
+        return self.table.c.epoch == claim.epoch, self.table.c.token == claim.token
+
+    def _where(self, claim: ClaimId, number: int) -> sa.ColumnElement[bool]:
+        return sa.and_(self.table.c.name == self.run, *self._mine(claim), self.table.c.number == number)
+
+    def _changed(self, statement: sa.Update) -> bool:
+        return self.c.sa.execute(statement).rowcount == 1

@@ -1,0 +1,162 @@
+"""Opening: fence older claims off and recover, in one transaction over the locked ledger row.
+
+The rules were found by model checking (docs/design.md); what the row says counts more than what the store says:
+
+| the ledger row | then |
+|---|---|
+| under a newer claim | `Superseded` |
+| none, and the store knows an outcome | only sweeping is left |
+| none, and the store knows commits | `TargetChanged`, never a start from zero |
+| none, and nothing is known | a new run: staging is made, then the row |
+| over | it stays as it is; or a new run, where one is begun knowingly |
+| unfinished | my claim goes into it, unless it is a stranger's that may live: `AlreadyRunning` |
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from resumable import control
+from resumable.checkpoint import Checkpoint
+from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError
+from resumable.protocols import Claimant
+from resumable.sinks.connection import Connection
+from resumable.sinks.ledger import Ledger, Row
+
+__all__ = ["recover", "superseded"]
+
+QUIET = 10.0
+"""Seconds without a commit after which a runner that can't be asked is taken for dead."""
+ATTEMPTS = 8
+
+
+class Birth(Protocol):
+    """What a new run makes."""
+
+    def begin(self) -> Checkpoint:
+        """Make staging; the first checkpoint. Refuses before anything is made."""
+        ...
+
+    def enter(self) -> None:
+        """Make what must come about with the ledger row, in its transaction."""
+        ...
+
+    def unmake(self) -> None:
+        """Take back what `begin` made."""
+        ...
+
+
+def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, birth: Birth) -> Checkpoint:
+    """The checkpoint to go on from, with my claim in the ledger row unless the run is over."""
+    for _ in range(ATTEMPTS):
+        row = _fence(c, ledger, claim, last)
+        if row is not None and not _anew(row, last):
+            return row.checkpoint
+        if row is None and last.outcome:
+            return last
+        if row is None and last.number > 0:
+            raise TargetChanged(
+                f"The target knows nothing of run {claim.run!r}, of which {last.rows:,} rows were committed there.",
+                safe="Nothing was changed.",
+                do="Restore the target, or begin anew (--restart, pipeline.restart()).",
+            )
+        first = birth.begin()
+        try:
+            ledger.make()
+            with c.transaction():
+                if not (ledger.add(claim, first) if row is None else ledger.take(row, claim, first)):
+                    raise _Faster
+                birth.enter()
+            return first
+        except _Faster:
+            birth.unmake()
+        except BaseException:
+            birth.unmake()
+            raise
+    raise TargetError(
+        f"The ledger row of run {claim.run!r} comes and goes: others are at work on the same run.",
+        safe="Nothing was changed.",
+        do="Run the same again.",
+    )
+
+
+class _Faster(Exception):
+    """Somebody else was: the row isn't what was read. Look again."""
+
+
+def _anew(row: Row, last: Checkpoint) -> bool:
+    """Whether a run that is over is to be followed by a new one: begun by somebody who knew that it was over."""
+    known = last.outcome or last.number > 0 or last.claim < row.checkpoint.claim
+    return row.checkpoint.over and not known
+
+
+def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> Row | None:
+    """The row, under my claim unless it is over; None if there is none."""
+    end = time.monotonic() + 3 * ATTEMPTS
+    while True:
+        try:
+            with c.transaction():
+                row = ledger.read(lock=True)
+                if row is None:
+                    return None
+                _admit(row, claim, last)
+                if row.checkpoint.over:
+                    return row
+                mine = replace(row.checkpoint, claim=claim.id)
+                ledger.take(row, claim, mine)
+                return replace(row, checkpoint=mine)
+        except SQLAlchemyError as error:
+            if not c.dialect.locked(error):
+                raise
+            _force(c, ledger, claim, last, error, final=time.monotonic() > end)
+
+
+def _force(
+    c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, error: SQLAlchemyError, *, final: bool
+) -> None:
+    """A runner was stopped inside a transaction and holds the row: end its connection, where that may be done."""
+    with c.reading():
+        row = ledger.read()
+    if row is not None:
+        _admit(row, claim, last)
+    if row is None or not row.backend or final:
+        who = f"{row.owner}, which had the run last, or another program" if row and row.owner else "another program"
+        raise c.failure(
+            error,
+            f"The target is locked by {who}",
+            safe="Nothing was changed.",
+            do="If that process hangs, end it; then run the same again.",
+        ) from None
+    with c.transaction():
+        c.dialect.dismiss(c, row.backend)
+    time.sleep(0.1)
+
+
+def _admit(row: Row, claim: Claimant, last: Checkpoint) -> None:
+    """Refuse where a newer claim has the row, or a stranger's that may live: one that my store doesn't know."""
+    if row.claim > claim.id:
+        raise superseded(claim.run, row)
+    known = row.claim in {claim.id, last.claim, *claim.known} or claim.takeover
+    if known or row.checkpoint.outcome or row.owner is None:
+        return
+    lives = control.alive(row.owner, row.claim.token)
+    if lives or (lives is None and row.idle < QUIET):
+        raise AlreadyRunning(
+            f"Run {claim.run!r} is running: {row.owner}, with its checkpoints in {row.store or 'another store'}.",
+            safe="Nothing was changed.",
+            do="Use that store, wait for it, or fence it off with takeover (--takeover).",
+        )
+
+
+def superseded(run: str, row: Row | None) -> Superseded:
+    """What a runner is told whose claim isn't in the ledger any more."""
+    who = "it was ended by another runner" if row is None else f"{row.owner or 'another runner'} has it"
+    return Superseded(
+        f"Run {run!r} was taken over: {who}.",
+        safe="What was committed is safe; this runner wrote nothing after that.",
+        do="Look at it with `resumable status`.",
+    )

@@ -1,0 +1,308 @@
+"""PostgreSQL as a target: COPY on SQLAlchemy's own connection, so that rows and ledger share a transaction.
+
+* Arrow writes the CSV that COPY reads: NULL is an empty field and "" a quoted one, NaN, infinity, decimals and time
+  zones survive; bytes go as hex.
+* Staging is an ordinary, logged table: an UNLOGGED one is empty after a crash while the ledger says that rows are
+  there.
+* A new table's rows stay in the order of arrival, since nothing is deleted from it and autovacuum leaves it alone
+  until it is published.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from psycopg import sql as names
+
+from resumable.database import reason
+from resumable.errors import TargetError, UsageError
+from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import ROW, Column, Layout, Table
+from resumable.sinks.postgresql_schema import describe, sequences
+from resumable.sqltypes import sql_type
+
+__all__ = ["Postgresql"]
+
+PATIENCE = "3s"
+"""How long to wait for a lock: whoever wants the table behind us waits as well."""
+_SYSTEM = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+_PLAIN_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
+
+
+class Postgresql:
+    """See `Dialect`."""
+
+    name = "postgresql"
+    now = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+    error: type[Exception] = psycopg.Error
+    tries = 4
+
+    def attach(self, c: Connection) -> None:
+        if not isinstance(c.raw, psycopg.Connection):
+            raise UsageError(
+                f"The engine's driver is {c.engine.dialect.driver}, which has no COPY that fits.",
+                safe="Nothing was touched.",
+                do="Make the engine with postgresql+psycopg:// (psycopg 3).",
+            )
+        c.sa.detach()  # a dismissed connection must not be somebody else's meanwhile
+        c.raw.rollback()
+        c.raw.autocommit, c.raw.isolation_level = False, psycopg.IsolationLevel.READ_COMMITTED
+
+    def detach(self, c: Connection) -> None: ...
+
+    def home(self, c: Connection, schema: str | None) -> str | None:
+        if schema is None:
+            schema = c.sql("SELECT current_schema()").scalar()
+            known = schema is not None
+        else:
+            known = c.sql("SELECT 1 FROM pg_namespace WHERE nspname = :name", name=schema).scalar() is not None
+        if not known:
+            raise TargetError(
+                f"The database has no schema {schema!r}." if schema else "The search_path names no schema that is there.",
+                safe="Nothing was changed.",
+                do="Make it, or give schema=.",
+            )
+        return schema
+
+    def begin(self, c: Connection) -> None:
+        c.sql(
+            "SELECT set_config('lock_timeout', :wait, true), set_config('synchronize_seqscans', 'off', true)", wait=PATIENCE
+        )
+
+    def lost(self, c: Connection) -> bool:
+        return c.sa.invalidated or bool(c.raw.closed)
+
+    def locked(self, error: BaseException) -> bool:
+        return getattr(getattr(error, "orig", None) or error, "sqlstate", None) == "55P03"
+
+    def words(self, error: BaseException) -> str:
+        text = re.sub(r'(relation )?"resumable_[0-9a-f]{10}_\w+"', "the table", reason(error))
+        state = getattr(getattr(error, "orig", None) or error, "sqlstate", None) or ""
+        # Data exceptions quote the value; elsewhere quotes are for names.
+        return re.sub(r':? "(?:[^"]|"")*"', "", text) if state.startswith("22") else text
+
+    def fault(self, error: BaseException) -> tuple[str, str | None] | None:
+        origin = getattr(error, "orig", None) or error
+        state = getattr(origin, "sqlstate", None) or ""
+        if not isinstance(origin, psycopg.Error) or not (state[:2] in ("22", "23", "54") or state == "P0001"):
+            return None
+        context = re.search(r"^COPY .*, line \d+, column ([^:]+)", origin.diag.context or "")
+        return self.words(origin), origin.diag.column_name or (context[1] if context else None)
+
+    def backend(self, c: Connection) -> str:
+        query = "SELECT pid, CAST(backend_start AS text) FROM pg_stat_activity WHERE pid = pg_backend_pid() AND :one = 1"
+        return json.dumps(list(c.sql(query, one=1).one()))
+
+    def dismiss(self, c: Connection, backend: str) -> None:
+        # The start tells it from a later connection that was given the same number.
+        pid, start = json.loads(backend)
+        c.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND pid <> pg_backend_pid()"
+            " AND CAST(backend_start AS text) = :start",
+            pid=pid,
+            start=start,
+        ).all()
+
+    def evict(self, c: Connection, staging: str) -> None:
+        c.sql(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class t ON t.oid = l.relation"
+            " JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :name AND n.nspname = :schema"
+            " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND l.granted AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()",
+            name=staging,
+            schema=c.schema,
+        ).all()
+
+    def seize(self, c: Connection, name: str) -> None:
+        c.sql(f"LOCK TABLE {c.qualified(name)} IN ACCESS EXCLUSIVE MODE")
+
+    def holders(self, c: Connection, name: str) -> str:
+        found = c.sql(
+            "SELECT DISTINCT l.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_class t ON t.oid = l.relation"
+            " JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE t.relname = :name AND n.nspname = :schema AND l.granted AND l.pid <> pg_backend_pid()"
+            " AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')",
+            name=name,
+            schema=c.schema,
+        ).all()
+        told = [f"backend {pid} of {user}{f' ({program})' if program else ''}" for pid, user, program in found]
+        return f"{', '.join(told)} holds it" if told else "it is free by now"
+
+    def kind(self, c: Connection, name: str) -> str:
+        kind = c.sql(
+            "SELECT t.relkind FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace"
+            " WHERE t.relname = :name AND n.nspname = :schema",
+            name=name,
+            schema=c.schema,
+        ).scalar()
+        words = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "i": "index"}
+        if kind:
+            return words.get(kind, "sequence" if kind == "S" else "relation")
+        other = c.sql(
+            "SELECT 1 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+            " WHERE t.typname = :name AND n.nspname = :schema AND t.typcategory <> 'A'",
+            name=name,
+            schema=c.schema,
+        ).scalar()
+        return "type" if other else ""
+
+    def tables(self, c: Connection, prefix: str) -> list[str]:
+        query = "SELECT tablename FROM pg_tables WHERE schemaname = :schema AND starts_with(tablename, :prefix)"
+        return [name for (name,) in c.sql(query, schema=c.schema, prefix=prefix)]
+
+    def misname(self, name: str) -> str:
+        if not name or "\0" in name:
+            return "is empty" if not name else "holds a NUL character"
+        if len(name.encode()) > 63:
+            return "is longer than PostgreSQL's 63 bytes, and would be cut"
+        return "is the name of a system column" if name in _SYSTEM else ""
+
+    def fold(self, name: str) -> str:
+        return name
+
+    def judge(self, kind: pa.DataType, column: Column) -> str | None:
+        t = pa.types
+        number = t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind)
+        return "" if number and column.declared == "numeric" else None
+
+    def refused(self, c: Connection, layout: Layout) -> str:
+        may = "SELECT has_schema_privilege(:schema, 'CREATE')"
+        if not c.sql(may, schema=c.schema).scalar():
+            return f"this user may not create tables in schema {c.schema!r}"
+        if layout.table is None:
+            return ""
+        for right in {"append": ("SELECT", "INSERT"), "upsert": ("SELECT", "INSERT", "UPDATE")}.get(
+            layout.mode, ("SELECT", "INSERT", "DELETE")
+        ):
+            query = "SELECT has_table_privilege(CAST(:oid AS oid), :right)"
+            if not c.sql(query, oid=_oid(c, layout.table.name), right=right).scalar():
+                return f"this user has no {right} privilege on {layout.table.name!r}"
+        for sequence in sequences(c, layout.table.name):
+            if sequence.column in layout.columns and not sequence.movable:
+                return f"this user may not move {sequence.name} on, so that later inserts would collide"
+        return ""
+
+    def describe(self, c: Connection, name: str) -> Table:
+        return describe(c, name)
+
+    def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
+        if column.type != pa.string():
+            return _rounded(column, declared)
+        mask, why = pc.match_substring(column, "\0"), "holds a NUL character, which PostgreSQL can't keep"
+        if declared is not None and not pc.any(mask).as_py():
+            limit = re.fullmatch(r"character(?: varying)?\((\d+)\)", declared.declared)
+            if limit:  # over-long blanks would be cut off without a word
+                mask = pc.greater(pc.utf8_length(column), int(limit[1]))
+                why = f"is longer than {declared.declared}"
+            elif declared.declared == "numeric":
+                mask = pc.invert(pc.match_substring_regex(column, _PLAIN_NUMBER))
+                why = "isn't a number that numeric would keep as it is"
+        return (mask, why) if pc.any(mask).as_py() else None
+
+    def stage(self, c: Connection, staging: str, layout: Layout) -> None:
+        if layout.table is None:
+            extra = [] if layout.mode == "new" else [f'"{ROW}" bigint']
+            order = " WITH (autovacuum_enabled = false)" if layout.mode == "new" else ""
+            c.sql(f"CREATE TABLE {c.qualified(staging)} ({', '.join([*self._columns(c, layout), *extra])}){order}")
+            return
+        like = c.qualified(layout.table.name)
+        c.sql(f"CREATE TABLE {c.qualified(staging)} (LIKE {like} INCLUDING CONSTRAINTS)")
+        # A column that isn't supplied goes, with its CHECKs: its default is taken when the rows are published.
+        changes = [f"DROP COLUMN {c.quote(x.name)}" for x in layout.table.columns if x.name not in layout.columns]
+        if layout.mode == "upsert":
+            changes += [f"ALTER COLUMN {c.quote(name)} SET NOT NULL" for name in layout.key]
+        c.sql(f'ALTER TABLE {c.qualified(staging)} {", ".join([*changes, f"ADD COLUMN {ROW} bigint"])}')
+
+    def create(self, c: Connection, name: str, layout: Layout) -> None:
+        key = [f"PRIMARY KEY ({c.list(layout.key)})"] if layout.key else []
+        c.sql(f"CREATE TABLE {c.qualified(name)} ({', '.join([*self._columns(c, layout), *key])})")
+
+    def _columns(self, c: Connection, layout: Layout) -> list[str]:
+        out = []
+        for column in layout.rows:
+            kind = sql_type(column.type, "postgresql", column.name).compile(dialect=c.engine.dialect)
+            out.append(f"{c.quote(column.name)} {kind}{' NOT NULL' if column.name in layout.key else ''}")
+        return out
+
+    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
+        columns = {field.name: _copied(column) for field, column in zip(rows.schema, rows.columns, strict=True)}
+        if layout.mode in ("append", "upsert", "replace"):
+            columns[ROW] = pa.array(range(first, first + rows.num_rows), pa.int64())
+        text = io.BytesIO()
+        pyarrow.csv.write_csv(
+            pa.table(columns), text, pyarrow.csv.WriteOptions(include_header=False, batch_size=16384)
+        )
+        table = names.Identifier(*([c.schema] if c.schema else []), name)
+        into = names.SQL(", ").join(map(names.Identifier, columns))
+        copy = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(table, into)
+        with c.raw.cursor() as cursor, cursor.copy(copy) as stream:
+            stream.write(text.getbuffer())
+
+    def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
+        if layout.mode != "new":
+            return c.qualified(staging)
+        return f"(SELECT t.*, row_number() OVER (ORDER BY t.ctid) AS {ROW} FROM {c.qualified(staging)} t)"
+
+    def reserve(self, c: Connection, name: str, layout: Layout) -> None:
+        # Readers go on; in a replace other writers wait, or what they add meanwhile would stay.
+        mode = "SHARE ROW EXCLUSIVE" if layout.mode == "replace" else "ROW EXCLUSIVE"
+        c.sql(f"LOCK TABLE {c.qualified(name)} IN {mode} MODE")
+        if layout.mode == "replace":
+            c.sql("SET CONSTRAINTS ALL DEFERRED")
+
+    def adopt(self, c: Connection, staging: str, name: str, layout: Layout) -> None:
+        c.sql(f"ALTER TABLE {c.qualified(staging)} RENAME TO {c.quote(name)}")
+        c.sql(f"ALTER TABLE {c.qualified(name)} RESET (autovacuum_enabled)")
+        if layout.key:  # after the rename, so that the constraint is called after the table
+            c.sql(f"ALTER TABLE {c.qualified(name)} ADD PRIMARY KEY ({c.list(layout.key)})")
+
+    def overriding(self, layout: Layout) -> str:
+        columns = layout.table.columns if layout.table else ()
+        return "OVERRIDING SYSTEM VALUE " if any(x.always and x.name in layout.columns for x in columns) else ""
+
+    def settle(self, c: Connection, name: str, staging: str, layout: Layout) -> None:
+        for sequence in sequences(c, name):
+            if sequence.column not in layout.columns:
+                continue
+            extreme, past = ("max", ">") if sequence.step > 0 else ("min", "<")
+            c.sql(
+                f"SELECT setval({_literal(sequence.name)}, v.value) FROM (SELECT CAST({extreme}({c.quote(sequence.column)})"
+                f" AS bigint) AS value FROM {c.qualified(staging)}) v, {sequence.name} s"
+                f" WHERE v.value BETWEEN {sequence.least} AND {sequence.greatest}"
+                f" AND (v.value {past} s.last_value OR (v.value = s.last_value AND NOT s.is_called))"
+            ).all()
+
+
+def _literal(name: str) -> str:
+    return "CAST('" + name.replace("'", "''") + "' AS regclass)"
+
+
+def _oid(c: Connection, name: str) -> int:
+    query = "SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :n AND n.nspname = :s"
+    return int(c.sql(query, n=name, s=c.schema).scalar_one())
+
+
+def _rounded(column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
+    """Fractions of a second that `timestamp(3)` and the like would round off."""
+    digits = re.match(r"time(?:stamp)?\((\d)\)", declared.declared) if declared else None
+    if digits is None or not (pa.types.is_timestamp(column.type) or pa.types.is_time64(column.type)):
+        return None
+    step, micros = 10 ** (6 - int(digits[1])), column.cast(pa.int64())
+    mask = pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
+    return (mask, f"has a finer fraction than {declared.declared} keeps") if declared and pc.any(mask).as_py() else None
+
+
+def _copied(column: pa.Array) -> pa.Array:
+    """The column as COPY reads it."""
+    kind = column.type
+    if pa.types.is_binary(kind):
+        return pa.array([None if v is None else "\\x" + v.hex() for v in column.to_pylist()], pa.string())
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return column.cast(pa.timestamp("us", "UTC"))
+    return column

@@ -1,0 +1,184 @@
+"""Rejected rows, kept in a JSON-lines file beside what another sink writes.
+
+One object a line: `{"source", "row", "offset", "column", "reason", "text"}`; a line stands in the file exactly if its
+row was left out of the target.
+
+Laws kept here:
+
+* The rejects are durable before the rows that were read with them: their length is in the checkpoint's `aside`, which
+  the inner sink commits as it commits everything.
+* The inner sink is opened first, and fences. Its word may be older than the newest partial file, so no inode can be
+  recorded: the run's newest partial by claim that holds the committed length is the one.
+* The file gets its name when the run is completed and has rejects. One of an earlier run is never replaced, unless it
+  is empty: it would be the only trace of rows that were left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from resumable.checkpoint import Checkpoint
+from resumable.errors import TargetExists
+from resumable.protocols import Batch, Claimant, Reject, Sink, Writer
+from resumable.sinks.partial import PartialFile
+from resumable.sinks.placing import inspect_target
+
+__all__ = ["QuarantineSink"]
+
+
+class QuarantineSink:
+    """Wraps `sink`, which puts rows aside as the source may do too; `path` is where they are kept.
+
+    `source` is what the lines name as their source.
+    """
+
+    def __init__(self, sink: Sink, path: str | os.PathLike[str], *, source: str = "") -> None:
+        self.sink, self.path, self.source = sink, os.fspath(path), source
+
+    def open(self, claim: Claimant, last: Checkpoint) -> Writer:
+        """Open the inner sink, then bring the rejects to what it has committed."""
+        inner = self.sink.open(claim, last)
+        file = PartialFile(self.path, claim.run, claim.id)
+        try:
+            if not (last.outcome or inner.last.outcome):
+                if not last.number and inner.last.number == 1:
+                    _refuse(file.target)
+                _recover(file, _length(inner.last))
+        except BaseException as error:
+            file.close()
+            try:
+                if not last.number and inner.last.number == 1:
+                    inner.undo()
+            finally:
+                inner.__exit__(type(error), error, error.__traceback__)
+            raise
+        return _QuarantineWriter(inner, file, self.source)
+
+    def describe(self) -> str:
+        """What it writes, and what its guarantee rests on."""
+        return (
+            f"{self.sink.describe()} Rows that don't fit are kept in {self.path}, one JSON object a line, made durable "
+            "before the rows that were read with them; the file appears when the run is completed."
+        )
+
+
+class _QuarantineWriter:
+    def __init__(self, inner: Writer, file: PartialFile, source: str) -> None:
+        self._inner, self._file, self._source = inner, file, source
+
+    @property
+    def last(self) -> Checkpoint:
+        return self._inner.last
+
+    @last.setter
+    def last(self, checkpoint: Checkpoint) -> None:
+        self._inner.last = checkpoint
+
+    def saved(self) -> None:
+        self._inner.saved()
+        if self._file.inode:
+            self._file.sweep(keep=True)
+
+    def undo(self) -> None:
+        self._inner.undo()
+        self._file.undo()
+
+    def write(self, batch: Batch) -> tuple[Reject, ...]:
+        refused = self._inner.write(batch)
+        rejects = sorted((*batch.rejects, *refused), key=lambda reject: reject.row)
+        if rejects:
+            self._file.append(b"".join(_line(self._source, reject) for reject in rejects))
+        return refused
+
+    def commit(self, checkpoint: Checkpoint) -> Checkpoint:
+        if checkpoint.outcome:
+            return self._inner.commit(checkpoint)
+        self._file.sync()
+        return self._inner.commit(replace(checkpoint, aside={"length": self._file.length}))
+
+    def publish(self, checkpoint: Checkpoint) -> Checkpoint:
+        return self._inner.publish(checkpoint)
+
+    def clear(self) -> None:
+        # Before the inner sink's: once that has said that all is over, nobody calls again.
+        length = _length(self.last)
+        if self.last.outcome == "completed" and length:
+            self._name_it(length)
+        self._file.sweep()
+        self._inner.clear()
+
+    def stands(self) -> bool:
+        return self._inner.stands()
+
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._inner.__exit__(kind, error, trace)
+
+    def _name_it(self, length: int) -> None:
+        """Publish the rejects; may be redone by a session that finds the run completed and its file not yet named."""
+        if not self._file.inode:
+            inode = self._file.newest(length)
+            if inode is None or self._file.is_target(inode):
+                return
+            _take(self._file, inode, length)
+        empty = self._file.target.is_file() and not self._file.target.stat().st_size
+        self._file.publish("replace" if empty else "fail")
+
+
+def _length(last: Checkpoint) -> int:
+    return last.aside["length"] if last.aside else 0
+
+
+def _recover(file: PartialFile, length: int) -> None:
+    inode = file.newest(length)
+    if inode is not None:
+        _take(file, inode, length)
+    elif length:
+        raise file.gone()
+    else:
+        inspect_target(file.target, "replace")
+        file.create()
+
+
+def _take(file: PartialFile, inode: int, length: int) -> None:
+    # The inner sink has fenced the old writer off already, so that it may live doesn't matter: it gets a copy.
+    if not file.take(inode, takeover=True):
+        raise file.gone()
+    if file.cut(length):
+        file.settle()
+
+
+def _refuse(target: Path) -> None:
+    found = inspect_target(target, "replace")
+    if found is not None and found.st_size:
+        raise TargetExists(
+            f"{target} has the rejected rows of an earlier run.",
+            safe="Nothing was changed.",
+            do="Look at them, then move the file away, or name another with quarantine= (--quarantine).",
+        )
+
+
+def _line(source: str, reject: Reject) -> bytes:
+    line = {
+        "source": source,
+        "row": reject.row,
+        "offset": reject.offset,
+        "column": reject.column,
+        "reason": reject.reason,
+        "text": reject.text,
+    }
+    try:
+        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # bytes that are no text, as surrogates
+        return json.dumps(line).encode() + b"\n"

@@ -1,0 +1,141 @@
+"""Rows on their way into staging: cast to the target's types, stored in bulk, and the rows that don't fit found.
+
+A batch that the database refuses is halved until the culprits are alone, each half in a savepoint; the good rows
+stay. `Numbers` remembers which row of the source a staged row is, so that a conflict found at publishing names it.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy.exc import SQLAlchemyError
+
+from resumable.errors import BadRow
+from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import Layout
+
+__all__ = ["Misfit", "Numbers", "cast", "store"]
+
+MOST = 1000
+"""Rows of one batch that may be refused by the database, at about 17 statements each."""
+SHIFTS = 1000
+"""Places in a run where the source's numbers and ours part; each is kept in the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A row that doesn't fit: its index in the batch, from 0."""
+
+    index: int
+    reason: str
+    column: str | None
+
+
+class Numbers:
+    """Which row of the source is the n-th staged one. JSON: `[[n, row], ...]`, each holding until the next."""
+
+    def __init__(self, shifts: Sequence[Sequence[int]] = ()) -> None:
+        self.shifts = [(int(n), int(row)) for n, row in shifts]
+
+    def note(self, first: int, rows: Sequence[int]) -> None:
+        """The staged rows from the `first` on are these rows of the source."""
+        if isinstance(rows, range):
+            rows = rows[:1]
+        for n, row in enumerate(rows, first):
+            if row != self.row(n) and len(self.shifts) < SHIFTS:
+                self.shifts.append((n, row))
+
+    def row(self, n: int) -> int:
+        """The source's number of the n-th staged row."""
+        at = bisect.bisect_right(self.shifts, (n, 2**63)) - 1
+        return n if at < 0 else self.shifts[at][1] + n - self.shifts[at][0]
+
+    def told(self, n: int) -> str:
+        """In words; past the last shift that could be kept the number is ours."""
+        return f"row {self.row(n)}" if len(self.shifts) < SHIFTS else f"row {n} of those loaded"
+
+
+def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.RecordBatch, list[Misfit]]:
+    """The rows in the target's names and types, with NULL where a value doesn't fit; and those misfits."""
+    declared = {column.name: column for column in layout.table.columns} if layout.table else {}
+    columns, misfits = [], []
+    for name, field, column in zip(rows.schema.names, layout.rows, rows.columns, strict=True):
+        if column.type != field.type:
+            column, bad = _cast(column, field.type)
+            misfits += [Misfit(i, f"doesn't fit into {field.type} without being altered", name) for i in bad]
+        if odd := c.dialect.odd(column, declared.get(field.name)):
+            mask, why = odd
+            mask = pc.fill_null(mask, False)
+            misfits += [Misfit(i, why, name) for i in pc.indices_nonzero(mask).to_pylist()]
+            column = pc.if_else(mask, pa.scalar(None, column.type), column)
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=layout.rows), misfits
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
+    try:
+        return _as(column, kind), []
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if len(column) == 1:
+            return pa.nulls(1, kind), [0]
+    half = len(column) // 2
+    (left, a), (right, b) = _cast(column[:half], kind), _cast(column[half:], kind)
+    return pa.concat_arrays([left, right]), [*a, *(half + i for i in b)]
+
+
+def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_integer(column.type) and pa.types.is_decimal(kind):
+        column = column.cast(pa.decimal128(20, 0))  # straight, Arrow asks for the integer type's full range
+    return column.cast(kind)
+
+
+def store(
+    c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int, *, all_misfits: bool
+) -> list[Misfit]:
+    """Store what fits, numbered from `first` without gaps. The misfits: all, or, to be cheap, only the first."""
+    misfits: list[Misfit] = []
+    _halve(c, name, layout, rows, 0, [first], misfits, all_misfits)
+    return misfits
+
+
+def _halve(
+    c: Connection,
+    name: str,
+    layout: Layout,
+    rows: pa.RecordBatch,
+    at: int,
+    first: list[int],
+    misfits: list[Misfit],
+    all_misfits: bool,
+) -> None:
+    if not rows.num_rows:
+        return
+    try:
+        with c.savepoint("resumable_part"):
+            c.dialect.bulk(c, name, layout, rows, first[0])
+    except (SQLAlchemyError, c.dialect.error, OverflowError, UnicodeError) as error:
+        found = c.dialect.fault(error)
+        if found is None:
+            raise
+        if rows.num_rows == 1:
+            misfits.append(Misfit(at, *found))
+            return
+    else:
+        first[0] += rows.num_rows
+        return
+    if len(misfits) > MOST:
+        raise BadRow(
+            f"More than {MOST} rows of one batch don't fit; the first: {misfits[0].reason}.",
+            column=misfits[0].column,
+            safe="All that was committed is safe.",
+            do="Put the source or the table right: this is more than stray rows.",
+        )
+    half = rows.num_rows // 2
+    _halve(c, name, layout, rows[:half], at, first, misfits, all_misfits)
+    if all_misfits or not misfits:
+        _halve(c, name, layout, rows[half:], at + half, first, misfits, all_misfits)
+

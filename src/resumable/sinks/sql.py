@@ -1,0 +1,85 @@
+"""SqlSink: rows into a table of SQLite or PostgreSQL, by way of a staging table and one publishing transaction.
+
+What a run does to the database is in sqlwriter.py; how each database does it in sqlite.py and postgresql.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pyarrow as pa
+from sqlalchemy.engine import URL, Engine
+
+from resumable.checkpoint import Checkpoint
+from resumable.database import plain_url
+from resumable.errors import UsageError
+from resumable.protocols import Claimant
+from resumable.sinks.connection import Connection
+from resumable.sinks.sqlwriter import SqlWriter
+
+__all__ = ["SqlSink", "SqlWriter"]
+
+
+class SqlSink:
+    """A table of a database. `if_exists` says what to do with one that is there; a missing one is made.
+
+    `key`: the columns that an upsert goes by (default: the primary key), or a new table's primary key.
+    `staging=False` loads in plain view, only into a table that the run itself makes. `on_bad_row="quarantine"` has
+    `write` return the rows that don't fit, instead of raising `BadRow`.
+    """
+
+    def __init__(
+        self,
+        target: str | URL | Engine,
+        table: str,
+        *,
+        schema: str | None = None,
+        if_exists: Literal["fail", "replace", "append", "upsert"] = "fail",
+        key: str | Sequence[str] | None = None,
+        staging: bool = True,
+        on_bad_row: Literal["raise", "quarantine"] = "raise",
+    ) -> None:
+        if if_exists not in ("fail", "replace", "append", "upsert") or on_bad_row not in ("raise", "quarantine"):
+            raise UsageError(
+                f"if_exists={if_exists!r}, on_bad_row={on_bad_row!r}: one of them is unknown.",
+                safe="Nothing was touched.",
+                do="if_exists is 'fail', 'replace', 'append' or 'upsert'; on_bad_row is 'raise' or 'quarantine'.",
+            )
+        self.target, self.table, self.schema, self.if_exists = target, table, schema, if_exists
+        self.key = (key,) if isinstance(key, str) else tuple(key or ())
+        self.staging, self.on_bad_row = staging, on_bad_row
+
+    def open(self, claim: Claimant, last: Checkpoint) -> SqlWriter:
+        """See `Sink.open`."""
+        c = Connection(self.target, self.schema)
+        try:
+            return SqlWriter(self, c, claim, last)
+        except BaseException:
+            c.close()
+            raise
+
+    def columns(self) -> dict[str, pa.DataType]:
+        """The types of the columns of a table that is there and will be added to; {} if there is none."""
+        if self.if_exists == "fail":
+            return {}
+        with Connection(self.target, self.schema) as c, c.errors(f"Table {self.table!r} can't be looked at"), c.reading():
+            if c.dialect.kind(c, self.table) != "table":
+                return {}
+            columns = c.dialect.describe(c, self.table).columns
+        return {column.name: column.type for column in columns if column.type is not None and not column.generated}
+
+    def describe(self) -> str:
+        """See `Sink.describe`."""
+        url = self.target.url if isinstance(self.target, Engine) else self.target
+        how = {
+            "fail": "a new table; refused if there is one",
+            "replace": "its rows are replaced in one transaction; the table itself stays",
+            "append": "rows are added in one transaction",
+            "upsert": "rows are added or updated by key in one transaction; the last row of a key wins",
+        }[self.if_exists]
+        way = "by way of a staging table" if self.staging else "in plain view"
+        return (
+            f"Table {self.table!r} of {plain_url(url)}, {way}: {how}. Rows and checkpoint are committed in one"
+            " transaction (table resumable_ledger), so that no row is lost or loaded twice."
+        )

@@ -1,0 +1,300 @@
+"""SQLite as a target: many-row VALUES through the standard library's own connection.
+
+* Values are stored as resumable.sqltypes says: dates and times as ISO text, booleans as 0 and 1, decimals as text
+  for the column's affinity to take.
+* SQLite's types don't bind, so what they would alter is refused: NaN (kept as NULL), integers past 64 bits, decimals
+  past 15 digits in a numeric column, text in a column that takes it for a number.
+* Arrival order is the rowid's: it only grows, and survives the rename.
+* Journal mode and foreign_keys stay as the user has them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import time
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import StaticPool
+
+from resumable.database import reason
+from resumable.errors import UsageError
+from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import ROW, Column, Layout, Table
+from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe
+from resumable.sqltypes import sql_type
+
+__all__ = ["Sqlite"]
+
+WAIT = 5.0
+"""Seconds to wait for another process's write lock."""
+ROWS = 20
+"""Rows in one statement: more gain nothing."""
+
+
+class Sqlite:
+    """See `Dialect`."""
+
+    name = "sqlite"
+    now = "(julianday('now') - 2440587.5) * 86400.0"
+    error: type[Exception] = sqlite3.Error
+    tries = 1
+
+    def __init__(self) -> None:
+        self._found: tuple[Any, int, int] | None = None
+
+    def attach(self, c: Connection) -> None:
+        static = isinstance(c.engine.pool, StaticPool)
+        if not static and c.engine.url.database in (None, "", ":memory:"):
+            raise UsageError(
+                "A SQLite database in memory is gone with its connection.",
+                safe="Nothing was touched.",
+                do="Give a file, sqlite:///shop.db, or an Engine with poolclass=StaticPool.",
+            )
+        if not isinstance(c.raw, sqlite3.Connection):
+            raise UsageError(
+                "Another SQLite than Python's own in one process loses commits.",
+                safe="Nothing was touched.",
+                do="Use the driver that sqlite:/// means (sqlite+pysqlite).",
+            )
+        if not static:
+            c.sa.detach()  # so that our settings never reach a pool
+        waits = c.sa.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+        spill = c.sa.exec_driver_sql("PRAGMA cache_spill").scalar_one()
+        self._found = (c.raw.isolation_level, waits, spill)
+        if hasattr(c.raw, "autocommit"):
+            c.raw.autocommit = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)
+        c.raw.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
+        c.sql(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
+        # In a rollback journal, pages that don't fit the cache are written early, and that locks every reader out.
+        c.sql("PRAGMA cache_spill = 50000")
+
+    def detach(self, c: Connection) -> None:
+        if self._found is not None:
+            level, waits, spill = self._found
+            c.sql(f"PRAGMA busy_timeout = {waits}")
+            c.sql(f"PRAGMA cache_spill = {spill}")
+            c.raw.isolation_level = level
+
+    def home(self, c: Connection, schema: str | None) -> str | None:
+        return schema
+
+    def begin(self, c: Connection) -> None:
+        # A runner leaves only short gaps between its transactions: SQLite's own waiting, with its long naps, would
+        # miss them.
+        c.sql("PRAGMA busy_timeout = 0")
+        end = time.monotonic() + WAIT
+        try:
+            while True:
+                try:
+                    c.sql("BEGIN IMMEDIATE")
+                    return
+                except OperationalError as error:
+                    if not self.locked(error) or time.monotonic() > end:
+                        raise
+                    time.sleep(0.002)
+        finally:
+            c.sql(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
+
+    def lost(self, c: Connection) -> bool:
+        return False
+
+    def locked(self, error: BaseException) -> bool:
+        code = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None) or 0
+        return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+    def words(self, error: BaseException) -> str:
+        if self.locked(error):
+            return "another process is writing to the database"
+        return re.sub(r"\bresumable_[0-9a-f]{10}_\w+\.", "", reason(error))
+
+    def fault(self, error: BaseException) -> tuple[str, str | None] | None:
+        origin = getattr(error, "orig", None) or error
+        if not isinstance(origin, (sqlite3.IntegrityError, sqlite3.DataError, UnicodeError, OverflowError)):
+            return None
+        if isinstance(origin, UnicodeError):
+            return "text that isn't UTF-8", None
+        text = self.words(origin)
+        column = re.fullmatch(r"(?:NOT NULL|UNIQUE) constraint failed: ([^,]+)|cannot store .* in .* column (.+)", text)
+        return text, next((g.rpartition(".")[2] for g in column.groups() if g), None) if column else None
+
+    def backend(self, c: Connection) -> str:
+        return ""
+
+    def dismiss(self, c: Connection, backend: str) -> None: ...
+
+    def evict(self, c: Connection, staging: str) -> None: ...
+
+    def seize(self, c: Connection, name: str) -> None: ...  # whoever writes has the whole database
+
+    def holders(self, c: Connection, name: str) -> str:
+        return "SQLite can't say which process it is"
+
+    def kind(self, c: Connection, name: str) -> str:
+        query = f"SELECT type, lower(name) = lower(?) FROM {self._master(c)} WHERE lower(name) = lower(?)"
+        found = c.sa.exec_driver_sql(query, (name, name)).all()
+        kinds = [kind for kind, _ in found if kind != "trigger"]
+        return str(kinds[0]) if kinds else ""
+
+    def tables(self, c: Connection, prefix: str) -> list[str]:
+        query = f"SELECT name FROM {self._master(c)} WHERE type = 'table' AND substr(name, 1, ?) = ?"
+        return [name for (name,) in c.sa.exec_driver_sql(query, (len(prefix), prefix))]
+
+    def _master(self, c: Connection) -> str:
+        return "sqlite_master" if c.schema is None else f"{c.quote(c.schema)}.sqlite_master"
+
+    def misname(self, name: str) -> str:
+        if not name or "\0" in name:
+            return "is empty" if not name else "holds a NUL character"
+        return "is reserved by SQLite" if name.lower().startswith("sqlite_") else ""
+
+    def fold(self, name: str) -> str:
+        return name.lower()
+
+    def judge(self, kind: pa.DataType, column: Column) -> str | None:
+        if column.type == kind == pa.string() and affinity(column.declared) not in ("TEXT", "BLOB"):
+            return f"in a column declared {column.declared} SQLite takes text for numbers, and 007 would become 7"
+        return None
+
+    def refused(self, c: Connection, layout: Layout) -> str:
+        if c.sql("PRAGMA query_only").scalar_one():
+            return "the connection is read-only (PRAGMA query_only)"
+        if {"rowid", "_rowid_", "oid"} <= {name.lower() for name in _names(layout)}:
+            return "columns named rowid, _rowid_ and oid all at once leave no way to keep the rows in order"
+        try:
+            self.begin(c)  # finds a file or folder that can't be written
+            c.sa.rollback()
+        except OperationalError as error:
+            if "readonly" in str(error).replace("-", ""):
+                return "the database file can't be written"
+            raise
+        return ""
+
+    def describe(self, c: Connection, name: str) -> Table:
+        return describe(c, name)
+
+    def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
+        kind, mask, why = column.type, None, ""
+        if pa.types.is_floating(kind):
+            mask, why = pc.is_nan(column), "is NaN, which SQLite would keep as NULL"
+        elif kind == pa.uint64():
+            mask = pc.greater(column, pa.scalar(2**63 - 1, kind))
+            why = "is past 64 bits, SQLite's greatest integer"
+        elif pa.types.is_decimal(kind) and kind.precision > 15 and declared and affinity(declared.declared) != "TEXT":
+            digits = ["" if v is None else format(abs(v), "f").replace(".", "").strip("0") for v in column.to_pylist()]
+            mask, why = pa.array([len(d) > 15 for d in digits]), "has more than 15 digits, which SQLite would round"
+        return (mask, why) if mask is not None and pc.any(mask).as_py() else None
+
+    def stage(self, c: Connection, staging: str, layout: Layout) -> None:
+        if layout.mode == "new" or layout.table is None:
+            self._make(c, staging, layout, keyed=layout.mode == "new")
+            return
+        given, table = {name.lower() for name in layout.columns}, layout.table
+        keys = {name.lower() for name in layout.key} if layout.mode == "upsert" else set()
+        # Every column, so that a CHECK over one that isn't supplied sees its default.
+        parts = [
+            declaration(c, column, given=column.name.lower() in given, key=column.name.lower() in keys)
+            for column in table.columns
+            if not column.generated
+        ]
+        begin, end = f"CREATE TABLE {c.qualified(staging)} (", ") STRICT" if _strict(c, table.name) else ")"
+        found = checks(c, table)
+        try:
+            c.sql(begin + ", ".join([*parts, *found]) + end)
+        except OperationalError:
+            if not found:
+                raise
+            c.sql(begin + ", ".join(parts) + end)  # a CHECK that names its table: it's left to publishing
+
+    def create(self, c: Connection, name: str, layout: Layout) -> None:
+        self._make(c, name, layout, keyed=True)
+
+    def _make(self, c: Connection, name: str, layout: Layout, *, keyed: bool) -> None:
+        dialect, parts = c.engine.dialect, []
+        for column in layout.rows:
+            kind = sql_type(column.type, "sqlite", column.name).compile(dialect=dialect)
+            if kind == "INTEGER" and [*layout.key] == [column.name]:
+                kind = "BIGINT"  # INTEGER PRIMARY KEY would be the rowid, and rows would lie in the key's order
+            parts.append(f"{c.quote(column.name)} {kind}{' NOT NULL' if column.name in layout.key else ''}")
+        if layout.key and keyed:
+            parts.append(f"PRIMARY KEY ({c.list(layout.key)})")
+        c.sql(f"CREATE TABLE {c.qualified(name)} ({', '.join(parts)})")
+
+    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
+        width, count = rows.num_columns, rows.num_rows
+        flat: list[Any] = [None] * (width * count)
+        for i, column in enumerate(rows.columns):
+            flat[i::width] = _values(column)
+        many = max(1, min(ROWS, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
+        row, step = "(" + ",".join("?" * width) + ")", many * width
+        insert = f"INSERT INTO {c.qualified(name)} ({c.list(rows.schema.names)}) VALUES "
+        whole = count // many * step
+        cursor = c.raw.cursor()
+        try:
+            if whole:
+                cursor.executemany(insert + ",".join([row] * many), (flat[i : i + step] for i in range(0, whole, step)))
+            if whole < len(flat):
+                cursor.execute(insert + ",".join([row] * ((len(flat) - whole) // width)), flat[whole:])
+        finally:
+            cursor.close()
+
+    def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
+        taken = {name.lower() for name in _names(layout)}
+        rowid = next((alias for alias in ("rowid", "_rowid_", "oid") if alias not in taken), "rowid")
+        return f"(SELECT {rowid} AS {ROW}, * FROM {c.qualified(staging)})"
+
+    def reserve(self, c: Connection, name: str, layout: Layout) -> None:
+        if layout.mode == "replace":
+            c.sql("PRAGMA defer_foreign_keys = ON")  # until this transaction ends
+
+    def adopt(self, c: Connection, staging: str, name: str, layout: Layout) -> None:
+        # Without it, any broken view elsewhere in the database makes a rename fail.
+        legacy = c.sql("PRAGMA legacy_alter_table").scalar_one()
+        c.sql("PRAGMA legacy_alter_table = ON")
+        try:
+            c.sql(f"ALTER TABLE {c.qualified(staging)} RENAME TO {c.quote(name)}")
+        finally:
+            c.sql(f"PRAGMA legacy_alter_table = {int(legacy)}")
+
+    def overriding(self, layout: Layout) -> str:
+        return ""
+
+    def settle(self, c: Connection, name: str, staging: str, layout: Layout) -> None: ...  # AUTOINCREMENT follows by itself
+
+
+def _names(layout: Layout) -> list[str]:
+    return layout.columns if layout.table is None else [column.name for column in layout.table.columns]
+
+
+def _strict(c: Connection, name: str) -> bool:
+    with contextlib.suppress(OperationalError):  # SQLite before 3.37 has neither
+        query = "SELECT strict FROM pragma_table_list WHERE schema = ? AND lower(name) = lower(?)"
+        return bool(c.sa.exec_driver_sql(query, (c.schema or "main", name)).scalar())
+    return False
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values as SQLite keeps them."""
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif pa.types.is_date(kind):
+        column = column.cast(pa.date32()).cast(pa.string())
+    elif pa.types.is_timestamp(kind):
+        text = _whole(column.cast(pa.timestamp("us")).cast(pa.string()))
+        column = text if kind.tz is None else pc.binary_join_element_wise(text, "+00:00", "")
+    elif pa.types.is_time(kind):
+        column = _whole(column.cast(pa.time64("us")).cast(pa.string()))
+    elif pa.types.is_decimal(kind):
+        return [None if v is None else format(v, "f") for v in column.to_pylist()]
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _whole(text: pa.Array) -> pa.Array:
+    """Without a fraction of zero."""
+    return pc.if_else(pc.ends_with(text, ".000000"), pc.utf8_slice_codeunits(text, 0, -7), text)

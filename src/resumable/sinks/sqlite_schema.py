@@ -1,0 +1,145 @@
+"""What SQLite knows of a table, and what only its CREATE TABLE statement tells: the CHECK constraints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import Column, Foreign, Referrer, Table, Unique
+from resumable.sqltypes import arrow_type, declared_type
+
+__all__ = ["affinity", "checks", "declaration", "describe"]
+
+_TOKEN = re.compile(
+    r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+      | (?P<text>'(?:[^']|'')*')
+      | (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[^\W\d]\w*)
+      | (?P<other>[\d.]+\w*|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def affinity(declared: str) -> str:
+    """How SQLite treats values in a column declared so (https://sqlite.org/datatype3.html, 3.1)."""
+    d = declared.upper()
+    if "INT" in d:
+        return "INTEGER"
+    if "CHAR" in d or "CLOB" in d or "TEXT" in d:
+        return "TEXT"
+    if "BLOB" in d or not d or d == "ANY":
+        return "BLOB"
+    return "REAL" if "REAL" in d or "FLOA" in d or "DOUB" in d else "NUMERIC"
+
+
+def describe(c: Connection, name: str) -> Table:
+    """The table, as PRAGMAs tell it."""
+    infos = c.sql(f"PRAGMA {_at(c)}table_xinfo({c.quote(name)})").all()
+    primary = tuple(info[1] for info in sorted((i for i in infos if i[5]), key=lambda i: i[5]))
+    columns = []
+    for _, column, declared, required, default, key, hidden in infos:
+        if hidden == 1:
+            continue
+        loose = affinity(declared or "") == "BLOB" and "BLOB" not in (declared or "").upper()
+        rowid = bool(key) and len(primary) == 1 and (declared or "").upper() == "INTEGER"
+        columns.append(
+            Column(
+                name=column,
+                type=None if loose else arrow_type(declared_type(declared, "sqlite"), "sqlite"),
+                declared=declared or "",
+                nullable=not required,
+                default=default or "",
+                filled=default is not None or rowid,
+                generated=hidden in (2, 3),
+            )
+        )
+    uniques = [Unique(primary)] if primary else []
+    for _, index, unique, _, partial in c.sql(f"PRAGMA {_at(c)}index_list({c.quote(name)})").all():
+        parts = c.sql(f"PRAGMA {_at(c)}index_xinfo({c.quote(index)})").all() if unique and not partial else []
+        keys = [p for p in parts if p[5]]
+        if keys and all(p[2] is not None for p in keys):
+            uniques.append(
+                Unique(tuple(p[2] for p in keys), {p[2]: p[4] for p in keys if p[4] and p[4].upper() != "BINARY"})
+            )
+    collated = [u for u in uniques if u.columns == primary and u.collations]
+    if collated:
+        uniques = [u for u in uniques if u.columns != primary or u.collations]
+    return Table(name, tuple(columns), primary, tuple(uniques), tuple(_foreign(c, name)), tuple(_referrers(c, name)))
+
+
+def _at(c: Connection) -> str:
+    return "" if c.schema is None else f"{c.quote(c.schema)}."
+
+
+def _keys(c: Connection, name: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], str]]:
+    """The table's foreign keys: parent, columns, the parent's columns, what happens on delete."""
+    keys: dict[int, list[Any]] = {}
+    for row in c.sql(f"PRAGMA {_at(c)}foreign_key_list({c.quote(name)})").all():
+        keys.setdefault(row[0], []).append(row)
+    for parts in keys.values():
+        parts.sort(key=lambda part: part[1])
+        parent, action, parents = parts[0][2], parts[0][6], tuple(part[4] for part in parts)
+        if None in parents:  # "REFERENCES parent" means its primary key
+            infos = [i for i in c.sql(f"PRAGMA {_at(c)}table_info({c.quote(parent)})").all() if i[5]]
+            parents = tuple(i[1] for i in sorted(infos, key=lambda i: i[5]))
+        if len(parents) == len(parts):
+            yield parent, tuple(part[3] for part in parts), parents, action
+
+
+def _foreign(c: Connection, name: str) -> Iterator[Foreign]:
+    if not c.sql("PRAGMA foreign_keys").scalar_one():
+        return  # not enforced, and so not ours to enforce
+    for parent, columns, parents, _ in _keys(c, name):
+        if c.dialect.kind(c, parent) == "table":
+            yield Foreign(columns, c.qualified(parent), parents, parent.lower() == name.lower())
+
+
+def _referrers(c: Connection, name: str) -> Iterator[Referrer]:
+    for child in c.dialect.tables(c, ""):
+        for parent, columns, parents, action in _keys(c, child):
+            if parent.lower() == name.lower() and child.lower() != name.lower():
+                # With defer_foreign_keys every constraint is checked at COMMIT.
+                yield Referrer(c.qualified(child), columns, parents, action, deferrable=True)
+
+
+def declaration(c: Connection, column: Column, *, given: bool, key: bool) -> str:
+    """A staging column like an existing table's: without its key, and NOT NULL only where it is supplied."""
+    required = " NOT NULL" if given and (key or not column.nullable) else ""
+    default = f" DEFAULT ({column.default})" if column.default and not given else ""
+    return f"{c.quote(column.name)} {_declared(c, column)}{required}{default}"
+
+
+def _declared(c: Connection, column: Column) -> str:
+    plain = re.fullmatch(r"[A-Za-z_][\w ]*(?:\([\d, +-]+\))?|", column.declared)
+    return column.declared if plain else c.quote(column.declared)
+
+
+def checks(c: Connection, table: Table) -> list[str]:
+    """The table's CHECK constraints, but for those over computed columns."""
+    master = f"{_at(c)}sqlite_master"
+    query = f"SELECT sql FROM {master} WHERE type = 'table' AND lower(name) = lower(?)"
+    text = c.sa.exec_driver_sql(query, (table.name,)).scalar() or ""
+    computed = {column.name.lower() for column in table.columns if column.generated}
+    return [check for check, names in _checks(text) if not names & computed]
+
+
+def _checks(statement: str) -> Iterator[tuple[str, set[str]]]:
+    """Each `[CONSTRAINT name] CHECK (...)` of a CREATE TABLE, and the names in it, in lower case."""
+    tokens = [m for m in _TOKEN.finditer(statement) if m.lastgroup != "skip"]
+    depth, begun, label, names = 0, -1, "", set[str]()
+    for at, m in enumerate(tokens):
+        word = m[0]
+        if word == "(":
+            if depth == 1 and begun < 0 and tokens[at - 1][0].upper() == "CHECK":
+                begun, names = m.start(), set()
+                named = at >= 3 and tokens[at - 3][0].upper() == "CONSTRAINT"
+                label = f"CONSTRAINT {tokens[at - 2][0]} " if named else ""
+            depth += 1
+        elif word == ")":
+            depth -= 1
+            if depth == 1 and begun >= 0:
+                yield f"{label}CHECK {statement[begun:m.end()]}", names
+                begun = -1
+        elif m.lastgroup == "name" and begun >= 0:
+            names.add((word[1:-1] if word[0] in '"`[' else word).lower())

@@ -1,0 +1,359 @@
+"""SqlWriter: a run's hold on its table: it writes rows to staging, commits, publishes, and clears up.
+
+Laws kept here:
+
+* Rows and checkpoint are committed in one transaction, which fails unless the ledger row still has this writer's
+  claim and the number before. ledger.py has the row, opening.py the fence.
+* Until it is published the target is as it was; publishing and the decision are one transaction (publishing.py).
+* No transaction is open when `commit` returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import pyarrow as pa
+from sqlalchemy.exc import SQLAlchemyError
+
+from resumable.checkpoint import Checkpoint
+from resumable.errors import BadRow, ResumableError, TargetChanged, TargetError, UsageError
+from resumable.protocols import Batch, Claimant, Reject
+from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import Layout
+from resumable.sinks.layout import again, lay_out
+from resumable.sinks.ledger import Ledger
+from resumable.sinks.opening import recover, superseded
+from resumable.sinks.publishing import publish
+from resumable.sinks.rows import Misfit, Numbers, cast, store
+from resumable.sinks.staging import staging_name, sweep
+
+if TYPE_CHECKING:
+    from resumable.sinks.sql import SqlSink
+
+__all__ = ["SqlWriter"]
+
+
+class SqlWriter:
+    """See `Writer`."""
+
+    def __init__(self, sink: SqlSink, c: Connection, claim: Claimant, last: Checkpoint) -> None:
+        self._sink, self._c, self._claim, self._seen = sink, c, claim, last
+        self._ledger = Ledger(c, claim.run)
+        self._layout: Layout | None = None
+        self._made = False
+        with c.errors(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
+            self.last = recover(c, self._ledger, claim, last, self)
+        self._reload()
+
+    # ------------------------------------------------------------------------------- what a new run makes
+
+    def begin(self) -> Checkpoint:
+        """Make staging; the first checkpoint."""
+        sink, c, last = self._sink, self._c, self._seen
+        with c.reading():
+            layout = lay_out(c, sink.table, self._schema(last), sink.if_exists, sink.key, sink.staging)
+        self._layout = layout
+        staging = sink.table if layout.mode == "direct" else staging_name(self._claim.run, self._claim.id)
+        if layout.mode != "direct":
+            with c.transaction():
+                if not c.dialect.kind(c, staging):
+                    c.dialect.stage(c, staging, layout)
+        state = {
+            "table": sink.table,
+            "schema": c.schema,
+            "staging": staging,
+            "mode": layout.mode,
+            "key": list(layout.key),
+            "fresh": layout.table is None,
+            "rows": 0,
+            "shifts": [],
+        }
+        return last.next(claim=self._claim.id, sink=state)
+
+    def enter(self) -> None:
+        """A table that is loaded in plain view comes about with its ledger row, or anybody could have made it."""
+        if self._layout is not None and self._layout.mode == "direct":
+            self._c.dialect.create(self._c, self._sink.table, self._layout)
+
+    def unmake(self) -> None:
+        """Take back what `begin` made, as far as it can be."""
+        staging = staging_name(self._claim.run, self._claim.id)
+        with contextlib.suppress(SQLAlchemyError), self._c.transaction():
+            if self._c.dialect.kind(self._c, staging):
+                self._c.sql(f"DROP TABLE {self._c.qualified(staging)}")
+        self._ledger.drop()
+
+    # ------------------------------------------------------------------------------------------- writing
+
+    def write(self, batch: Batch) -> tuple[Reject, ...]:
+        """See `Writer.write`."""
+        if not batch.rows.num_rows:
+            return ()
+        layout, c, strict = self._ready(), self._c, self._sink.on_bad_row == "raise"
+        kept: Sequence[int] = _numbered(batch)
+        rejects: list[Reject] = []
+        rows, misfits = cast(batch.rows, layout, c)
+        if misfits and strict:
+            raise _bad_row(min(misfits, key=lambda m: m.index), kept)
+        rows, kept = _without(rows, misfits, kept, rejects)
+        with c.errors("The rows can't be stored"):
+            c.begin()
+            with c.savepoint("resumable_batch"):
+                misfits = store(c, self._state["staging"], layout, rows, self._rows + 1, all_misfits=not strict)
+                if misfits and strict:
+                    raise _bad_row(misfits[0], kept)
+        rows, kept = _without(rows, misfits, kept, rejects)
+        self._numbers.note(self._rows + 1, kept)
+        self._rows += rows.num_rows
+        return tuple(sorted(rejects, key=lambda r: r.row))
+
+    def commit(self, checkpoint: Checkpoint) -> Checkpoint:
+        """See `Writer.commit`."""
+        c = self._c
+        if checkpoint.outcome:
+            self._forget()
+        mine = replace(checkpoint, claim=self._claim.id, sink=self._next_state())
+        try:
+            with c.errors("The rows can't be committed"):
+                c.begin()
+                held = self._ledger.write(self._claim.id, checkpoint.number - 1, mine)
+                if held:
+                    c.commit()
+        except ResumableError:
+            self._forget()
+            with contextlib.suppress(SQLAlchemyError), c.reading():
+                if not self._ledger.exists():
+                    raise superseded(self._claim.run, None) from None
+            raise
+        if not held:
+            self._fenced()
+        self.last = mine
+        return mine
+
+    def publish(self, checkpoint: Checkpoint) -> Checkpoint:
+        """See `Writer.publish`."""
+        if self.last.outcome == "completed":
+            return self.last
+        self._forget()
+        layout = self._ready()
+        mine = replace(checkpoint, claim=self._claim.id, sink=self.last.sink)
+
+        def act() -> None:
+            row = self._ledger.read(lock=True)
+            if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
+                raise superseded(self._claim.run, row)
+            self._count()
+            publish(self._c, self._sink.table, self._state["staging"], layout, self._numbers)
+            if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
+                raise superseded(self._claim.run, row)
+
+        with self._c.errors(f"Table {self._sink.table!r} can't be published", safe="The staged rows are kept."):
+            self._patiently(act)
+        self.last = mine
+        return mine
+
+    def _count(self) -> None:
+        c, staging = self._c, self._state["staging"]
+        there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
+        if there != self._rows:
+            raise TargetError(
+                f"Staging table {staging!r} holds {there:,} rows, and {self._rows:,} were committed: something else changed it.",
+                safe="Nothing was published.",
+                do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
+            )
+
+    # ---------------------------------------------------------------------------------- leaving no trace
+
+    def saved(self) -> None:
+        """See `Writer.saved`."""
+
+        def act() -> None:
+            row = self._ledger.read(lock=True)
+            if row is not None and (row.claim == self._claim.id or row.checkpoint.over):
+                sweep(self._c, self._claim.run, self._claim.id, None if row.checkpoint.over else row.checkpoint.sink["staging"])
+
+        with self._c.errors("Older leftovers can't be swept"):
+            self._patiently(act)
+
+    def undo(self) -> None:
+        """See `Writer.undo`."""
+        if self._seen.number == 0 and self.last.number == 1:
+            self._remove(lambda row: row is not None and row.claim == self._claim.id and row.number == 1)
+
+    def clear(self) -> None:
+        """See `Writer.clear`."""
+        self._forget()
+        if self.last.outcome != "completed":
+            self._remove(self._mine)
+            return
+
+        def act() -> None:
+            row = self._ledger.read(lock=True)
+            over = row is not None and row.checkpoint.over
+            if row is not None and not over:
+                self._mine(row)
+                self._ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))
+            if row is None or over or row.claim == self._claim.id:
+                sweep(self._c, self._claim.run, self._claim.id, None)
+
+        with self._c.errors("What the run leaves can't be swept"):
+            self._patiently(act)
+        self.last = replace(self.last, over=True)
+
+    def _mine(self, row: Any) -> bool:
+        if row is not None and row.claim != self._claim.id:
+            raise superseded(self._claim.run, row)
+        return True
+
+    def _remove(self, may: Callable[[Any], bool]) -> None:
+        """Take all of the run out of the database, if I `may` at the sight of its locked ledger row."""
+
+        def act() -> None:
+            c, row = self._c, self._ledger.read(lock=True)
+            if not may(row):
+                return
+            if row is not None:
+                state = row.checkpoint.sink or {}
+                if state.get("mode") == "direct" and c.dialect.kind(c, state["table"]) == "table":
+                    c.sql(f"DROP TABLE {c.qualified(state['table'])}")
+                self._ledger.remove()
+            sweep(c, self._claim.run, self._claim.id, None)
+
+        with self._c.errors("What the run made can't be removed"):
+            self._patiently(act)
+        self._ledger.drop()
+
+    def stands(self) -> bool:
+        """See `Writer.stands`."""
+        with self._c.errors(f"Table {self._sink.table!r} can't be looked at"), self._c.reading():
+            return self._c.dialect.kind(self._c, self._sink.table) == "table"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+            self._c.rollback()
+            if not self._c.dialect.lost(self._c) and self._ledger.exists():
+                with self._c.transaction():
+                    self._ledger.rest(self._claim.id)
+        self._c.close()
+
+    # --------------------------------------------------------------------------------------------- state
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.last.sink or {}
+        return state
+
+    def _reload(self) -> None:
+        self._rows = int(self._state.get("rows", 0))
+        self._numbers = Numbers(self._state.get("shifts", ()))
+
+    def _next_state(self) -> dict[str, Any]:
+        return {**self._state, "rows": self._rows, "shifts": [list(shift) for shift in self._numbers.shifts]}
+
+    def _forget(self) -> None:
+        """Drop what wasn't committed."""
+        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+            self._c.rollback()
+        self._reload()
+
+    def _schema(self, last: Checkpoint) -> pa.Schema:
+        schema = last.written if last.written is not None else last.schema
+        if schema is None:
+            raise UsageError("A new run needs a schema.", safe="Nothing was changed.", do="Begin it with a source.")
+        return schema
+
+    def _ready(self) -> Layout:
+        """The layout, and staging in its place: it may have been swept while nothing was in it."""
+        if self._made and self._layout is not None:
+            return self._layout
+        c, state = self._c, self._state
+        if (state["table"], state["schema"]) != (self._sink.table, c.schema):
+            raise TargetChanged(
+                f"Run {self._claim.run!r} was begun into {state['table']!r}, not {self._sink.table!r}.",
+                safe="Nothing was changed.",
+                do="Give the run the same target, or another name.",
+            )
+        with c.errors("The target can't be looked at"), c.reading():
+            if self._layout is None:
+                schema = self._schema(self.last)
+                self._layout = again(c, state["table"], schema, state["mode"], tuple(state["key"]), fresh=state["fresh"])
+            there = c.dialect.kind(c, state["staging"]) == "table"
+        if not there:
+            if self._rows or state["mode"] == "direct":
+                raise TargetChanged(
+                    f"Table {state['staging']!r}, with {self._rows:,} rows of run {self._claim.run!r}, is gone.",
+                    safe="Nothing was published.",
+                    do="Restore it, or begin anew (--restart, pipeline.restart()).",
+                )
+            with c.errors("Staging can't be made"), c.transaction():
+                c.dialect.stage(c, state["staging"], self._layout)
+        self._made = True
+        return self._layout
+
+    def _patiently(self, act: Callable[[], None]) -> None:
+        """Run `act` in a transaction, again if a lock is in the way."""
+        c = self._c
+        for left in reversed(range(c.dialect.tries)):
+            try:
+                with c.transaction():
+                    act()
+                return
+            except SQLAlchemyError as error:
+                if not c.dialect.locked(error):
+                    raise
+                with c.transaction():
+                    if staging := self._state.get("staging"):
+                        c.dialect.evict(c, staging)
+                if not left:
+                    who = c.dialect.holders(c, self._sink.table)
+                    raise c.failure(error, f"Table {self._sink.table!r} is locked ({who})") from None
+            time.sleep(0.2)
+
+    def _fenced(self) -> NoReturn:
+        self._forget()
+        with self._c.errors("The ledger can't be read"), self._c.reading():
+            row = self._ledger.read()
+        raise superseded(self._claim.run, row)
+
+
+def _numbered(batch: Batch) -> Sequence[int]:
+    """The source's numbers of the batch's rows: those that were put aside before are left out."""
+    count = batch.rows.num_rows
+    if not batch.rejects:
+        return range(batch.row, batch.row + count)
+    gone = {reject.row for reject in batch.rejects}
+    return [n for n in range(batch.row, batch.row + count + len(gone)) if n not in gone][:count]
+
+
+def _without(
+    rows: pa.RecordBatch, misfits: list[Misfit], numbers: Sequence[int], rejects: list[Reject]
+) -> tuple[pa.RecordBatch, Sequence[int]]:
+    """The rest; the misfits become rejects, one a row."""
+    if not misfits:
+        return rows, numbers
+    gone = {m.index: m for m in reversed(misfits)}
+    rejects += [Reject(numbers[i], m.reason, m.column) for i, m in gone.items()]
+    rest = [i for i in range(rows.num_rows) if i not in gone]
+    return rows.take(pa.array(rest, pa.int64())), [numbers[i] for i in rest]
+
+
+def _bad_row(misfit: Misfit, numbers: Sequence[int]) -> BadRow:
+    row, column = numbers[misfit.index], misfit.column
+    where = "" if column is None else f", column {column!r}"
+    return BadRow(
+        f"Row {row}{where} doesn't fit the target: {misfit.reason}.",
+        row=row,
+        column=column,
+        safe="All that was committed is safe.",
+        do="Put the row right and run the same again, or put such rows aside (on_bad_row='quarantine').",
+    )

@@ -1,0 +1,39 @@
+"""Names of staging tables, and their sweeping.
+
+A name tells the run and the claim that made it, so that what a crash left between making a staging table and
+writing its ledger row can be found: `resumable_<hash of the run>_<epoch>_<token>`, 39 bytes or so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from resumable.checkpoint import ClaimId
+from resumable.sinks.connection import Connection
+
+__all__ = ["prefix", "staging_name", "sweep"]
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def prefix(run: str) -> str:
+    """What all staging tables of a run begin with."""
+    return f"resumable_{hashlib.sha256(run.encode()).hexdigest()[:10]}_"
+
+
+def staging_name(run: str, claim: ClaimId) -> str:
+    """The staging table that this claim would make."""
+    epoch, digits = claim.epoch, ""
+    while epoch or not digits:
+        epoch, digit = divmod(epoch, 36)
+        digits = _DIGITS[digit] + digits
+    token = hashlib.sha256(claim.token.encode()).hexdigest()[:8]
+    return f"{prefix(run)}{digits}_{token}"
+
+
+def sweep(c: Connection, run: str, claim: ClaimId, keep: str | None) -> None:
+    """Drop the run's staging tables that are no newer than the claim, but for `keep`. In the caller's transaction."""
+    for name in c.dialect.tables(c, prefix(run)):
+        epoch = name.removeprefix(prefix(run)).partition("_")[0]
+        if name != keep and epoch.isalnum() and int(epoch, 36) <= claim.epoch:
+            c.sql(f"DROP TABLE {c.qualified(name)}")

@@ -1,0 +1,178 @@
+"""What a SQL source reads by: a relation, its columns, the key that orders them, and where in it the reader stands.
+
+Keyset paging: rows are ordered by a unique, not-null key, and reading on is `WHERE (a, b) > (last a, last b)`, which
+costs what starting costs where an index has the key. Values are compared and ordered by the database alone; here
+they are carried about in a form that JSON keeps exactly, and bound back as they were.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from resumable.checkpoint import Json
+from resumable.errors import SourceError
+
+__all__ = ["Chunk", "Column", "Dialect", "Key", "Misfit", "Relation", "choose", "differences", "is_query", "unknown"]
+
+_QUERY = re.compile(r"(?is)(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values)\b(?=[\s(*'\"])")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's name, and its type as the database declares it."""
+
+    name: str
+    declared: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What orders the rows.
+
+    `terms` are the SQL expressions, `names` the columns they are. `proven`: the database itself keeps it unique and
+    not null. `why` it was chosen, for people. `hidden`: it is none of the relation's columns (a SQLite rowid).
+    """
+
+    names: tuple[str, ...]
+    terms: tuple[str, ...]
+    why: str
+    proven: bool = False
+    hidden: bool = False
+    stamp: Json = None
+    """For a hidden key: what the database changes whenever it may have numbered rows anew."""
+
+    def beyond(self, than: str, values: Sequence[str]) -> str:
+        """The condition that the key is `than` (`>`, `<=`, `=`) the values, which are SQL."""
+        return f"{_row(self.terms)} {than} {_row(values)}"
+
+    def order(self, direction: str = "") -> str:
+        """What stands behind ORDER BY."""
+        return ", ".join(f"{term}{direction}" for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table, view or query: `sql` is what stands behind FROM, `about` how many rows the database guesses."""
+
+    name: str
+    sql: str
+    columns: tuple[Column, ...]
+    keys: tuple[Key, ...] = ()
+    about: int | None = None
+    is_query: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows as they were read, with the key of the first and of the last, in their JSON form."""
+
+    rows: pa.RecordBatch
+    first: list[Json]
+    last: list[Json]
+    repeated: int | None = None
+    """The index of a row that has the same key as the one before it, where that was looked for."""
+
+
+class Misfit(Exception):
+    """A value that its column's type can't hold as it is: `index` in the chunk, `key` of its row if known."""
+
+    def __init__(self, index: int, column: str, value: object, kind: pa.DataType, key: object = None) -> None:
+        self.index, self.column, self.value, self.kind, self.key = index, column, value, kind, key
+        super().__init__(column)
+
+
+class Dialect(Protocol):
+    """What differs between databases. `driver` is the DB-API connection, in a transaction that sees one snapshot."""
+
+    name: str
+
+    def begin(self, connection: Any) -> Any:
+        """Begin that transaction on a SQLAlchemy connection, and return its `driver`."""
+        ...
+
+    def relation(self, driver: Any, what: str, schema: str | None) -> Relation:
+        """Look up a table or view, or prepare a query. Raises `SourceError`."""
+        ...
+
+    def given(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
+        """The key that the caller names; `proven` if one of the relation's own keys is within it."""
+        ...
+
+    def schema(self, driver: Any, relation: Relation) -> pa.Schema:
+        """What the relation's columns are in Arrow."""
+        ...
+
+    def bind(self, driver: Any, relation: Relation, key: Key, values: list[Json]) -> tuple[list[str], list[Any]]:
+        """SQL for a key's values, and the parameters that go with it."""
+        ...
+
+    def one(self, driver: Any, sql: str, parameters: list[Any]) -> tuple[Any, ...] | None:
+        """The first row of a small query."""
+        ...
+
+    def key_at(self, driver: Any, relation: Relation, key: Key, direction: str) -> list[Json] | None:
+        """The first key in `direction` ("" or " DESC"), in its JSON form; None if there are no rows."""
+        ...
+
+    def rows(
+        self, driver: Any, relation: Relation, key: Key, schema: pa.Schema, where: str, parameters: list[Any]
+    ) -> Generator[Chunk, None, None]:
+        """The rows in the key's order, in chunks. Raises `Misfit`."""
+        ...
+
+
+def is_query(what: str) -> bool:
+    """Whether it is a query; otherwise it is the name of a table or view."""
+    return _QUERY.match(what) is not None
+
+
+def _row(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+
+
+def choose(relation: Relation, given: Key | None) -> Key:
+    """The key to read by: the one given, or the relation's own. Raises `SourceError`."""
+    if given is not None:
+        return given
+    if relation.keys:
+        return relation.keys[0]
+    what = "A query has no key of its own" if relation.is_query else f"{relation.name!r} has no primary or unique key"
+    names = ", ".join(column.name for column in relation.columns[:12])
+    raise SourceError(
+        f"{what}, so reading couldn't go on from where it stopped.",
+        safe="Nothing was changed.",
+        do=f"Give key=[...] (--key): columns that together are unique and never NULL, out of {names}.",
+    )
+
+
+def unknown(name: str, known: Sequence[str], where: str) -> SourceError:
+    """The error for a table that isn't there, with names like it."""
+    near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=3, cutoff=0.5)
+    alike = [k for k in known if k.lower() in near]
+    hint = (
+        f"Did you mean {' or '.join(map(repr, alike))}?" if alike else f"There are: {', '.join(known[:12]) or 'none'}."
+    )
+    return SourceError(f"There is no table or view {name!r} in {where}.", safe="Nothing was changed.", do=hint)
+
+
+def differences(was: dict[str, Json], now: dict[str, Json]) -> str | None:
+    """In words, how the columns and the key of two identities differ."""
+    before, after = (dict(identity["columns"]) for identity in (was, now))
+    found = [f"column {name!r} was dropped" for name in before if name not in after]
+    found += [f"column {name!r} was added" for name in after if name not in before]
+    for name, declared in before.items():
+        if name in after and after[name] != declared:
+            found.append(f"column {name!r} was {declared or 'untyped'} and is now {after[name] or 'untyped'}")
+    if not found and list(before) != list(after):
+        found.append("the columns come in another order")
+    if was["key"] != now["key"]:
+        found.append(f"the key was ({', '.join(was['key'])}) and is now ({', '.join(now['key'])})")
+    if was["what"] != now["what"]:
+        found.append("another table or query is read")
+    return ", ".join(found) or None

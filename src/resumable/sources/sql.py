@@ -1,0 +1,282 @@
+"""SqlSource: a table, view or query of a SQL database, read in the order of a key.
+
+What one session sees is one snapshot: a single statement in one transaction, streamed, with flat memory. A snapshot
+ends with its session, so across sessions another promise holds: the greatest key is recorded when the run begins, and
+the run is the rows up to it.
+
+* Each row that has a key in that range and isn't touched while the run lasts is read once, none twice.
+* Rows added past the recorded key aren't part of the run, however long it takes.
+* Rows added, changed or deleted within the range between two sessions are seen if they lie ahead of the position,
+  and not if they lie behind it. A row whose key is changed meanwhile may be missed or come twice.
+
+An identity of columns and key range is cheap; it doesn't notice values that changed in rows already read.
+
+A session holds its snapshot open: PostgreSQL can't vacuum what was deleted meanwhile; SQLite outside of WAL mode
+lets nobody else commit, so one SQLite file can't be source and target at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import SingletonThreadPool
+
+from resumable.checkpoint import Json
+from resumable.database import connect, failure, plain_url, reason
+from resumable.errors import BadRow, ConnectionLost, ResumableError, SourceChanged, SourceError, UsageError
+from resumable.protocols import Batch
+from resumable.sources.keyrange import Opened, key_range, not_unique, refuse_nulls, refuse_twins, renumbered, shown
+from resumable.sources.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences
+from resumable.sources.postgresql import Postgres
+from resumable.sources.sqlite import Sqlite
+
+__all__ = ["SqlSource"]
+
+_DIALECTS: dict[str, type[Dialect]] = {"sqlite": Sqlite, "postgresql": Postgres}
+
+
+class SqlSource:
+    """A table, a view, or a query (`what` that begins with select, with or values), read in the order of a key.
+
+    `key` names columns that are together unique and never NULL; it may be left out for a table that has a primary
+    key, a unique key without NULLs, or, in SQLite, a rowid. `schema` is the table's schema (in SQLite: database).
+    Position: `{"after": the last key, "row": rows read, "end": whether that is all}`.
+    """
+
+    def __init__(
+        self,
+        url: str | URL | Engine,
+        what: str,
+        *,
+        key: str | Sequence[str] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        self._engine, self._own = connect(url), not isinstance(url, Engine)
+        self.what, self.schema_name = what, schema
+        self.key = None if key is None else (key,) if isinstance(key, str) else tuple(key)
+        dialect = self._engine.dialect
+        if dialect.name not in _DIALECTS or (dialect.name == "postgresql" and dialect.driver != "psycopg"):
+            raise UsageError(
+                f"Tables of {dialect.name} can't be read through {dialect.driver!r}.",
+                safe="Nothing was touched.",
+                do="Use sqlite:/// or postgresql:// (psycopg 3).",
+            )
+        if isinstance(self._engine.pool, SingletonThreadPool):
+            raise UsageError(
+                "A SQLite database in memory is another one in each thread, and reading is done in a thread.",
+                safe="Nothing was touched.",
+                do="Use a file, or an engine made with poolclass=StaticPool.",
+            )
+
+    @property
+    def url(self) -> str:
+        """The database, without a password."""
+        return plain_url(self._engine.url)
+
+    def identity(self) -> dict[str, Json]:
+        """Columns, key, and its range now. Raises `SourceError` for what isn't there, or can't be read on from."""
+        with self._open() as at:
+            refuse_nulls(at)
+            found = self._face(at)
+            high = at.dialect.key_at(at.driver, at.relation, at.key, " DESC")
+            low = at.dialect.key_at(at.driver, at.relation, at.key, "") if high and _number(high) is not None else None
+            return {**found, "low": low, "high": high, "about": at.relation.about, "stamp": at.key.stamp}
+
+    def changed(self, identity: dict[str, Json], position: Json) -> str | None:
+        """What differs in columns or key. Rows past the recorded range are no change: see `more`."""
+        with self._open() as at:
+            return differences(identity, self._face(at)) or renumbered(at, identity, position)
+
+    def more(self, identity: dict[str, Json]) -> str | None:
+        """In words, whether the key's range now ends elsewhere than at `identity`: a run over it is out of date."""
+        with self._open() as at:
+            high = at.dialect.key_at(at.driver, at.relation, at.key, " DESC")
+        if high == identity["high"]:
+            return None
+        was, now = (shown(value) if value else "none" for value in (identity["high"], high))
+        return f"the last key was {was} and is now {now}"
+
+    def schema(self) -> pa.Schema:
+        """The columns' types, as the database has them."""
+        with self._open() as at:
+            return at.dialect.schema(at.driver, at.relation)
+
+    def read(self, schema: pa.Schema, position: Json, identity: dict[str, Json]) -> Generator[Batch, None, None]:
+        """Batches after `position`, up to the recorded key. Raises `SourceError`, `BadRow`, `SourceChanged`."""
+        if identity["high"] is None or (position is not None and position["end"]):
+            return
+        with self._open() as at:
+            if what := differences(identity, self._face(at)) or renumbered(at, identity, position):
+                raise SourceChanged(
+                    f"{at.relation.name} has changed: {what}.",
+                    safe="What was committed is safe.",
+                    do="Begin anew (--restart, pipeline.restart()), or terminate.",
+                )
+            after = None if position is None else position["after"]
+            if position is not None or not at.key.proven:
+                refuse_nulls(at)
+                refuse_twins(at, after)
+            where, parameters = key_range(at, after, identity["high"])
+            row = 0 if position is None else position["row"]
+            with contextlib.closing(
+                at.dialect.rows(at.driver, at.relation, at.key, schema, where, parameters)
+            ) as chunks:
+                yield from _batches(at, chunks, row, identity)
+
+    def describe(self) -> str:
+        """What is read, in which order, and what that promises."""
+        with self._open() as at:
+            proof = (
+                "which the database keeps unique and not null"
+                if at.key.proven
+                else "which you say is unique; NULLs and repeated keys are looked for while reading"
+            )
+            return (
+                f"Reads {at.relation.name} of {self.url} in the order of its {at.key.why} "
+                f"({', '.join(at.key.names)}), {proof}. A session sees one snapshot; a resumed run goes on after the "
+                "last key, up to the greatest key there was when it began."
+            )
+
+    # --------------------------------------------------------------------------------------- inside
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Opened]:
+        """A connection in a transaction, what it reads, and the key; closed at once when left."""
+        url = self._engine.url
+        if url.get_backend_name() == "sqlite":
+            _refuse_missing(url.database)
+        driver: Any = None
+        try:
+            with self._engine.connect() as connection:
+                dialect = _DIALECTS[self._engine.dialect.name]()
+                driver = dialect.begin(connection)
+                if self._own:
+                    connection.detach()  # closed when left, instead of waiting in a pool
+                try:
+                    relation = dialect.relation(driver, self.what, self.schema_name)
+                    given = self._given(dialect, driver, relation)
+                    yield Opened(dialect, driver, relation, choose(relation, given))
+                finally:
+                    with contextlib.suppress(Exception):  # a connection that broke has nothing left to end
+                        driver.rollback()
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise self._told(error) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "psycopg":
+                raise
+            raise self._told(error, lost=driver is not None and driver.broken) from error
+
+    def _given(self, dialect: Dialect, driver: Any, relation: Relation) -> Key | None:
+        names = [column.name for column in relation.columns]
+        if len(set(names)) < len(names) or not names:
+            raise SourceError(
+                f"{relation.name} has columns of the same name, or none: {', '.join(names)}.",
+                safe="Nothing was changed.",
+                do="Name each column once (select a.id, b.id as other_id ...).",
+            )
+        if self.key is None:
+            return None
+        hidden = [name for own in relation.keys if own.hidden for name in own.names]
+        if missing := [name for name in self.key if name not in [*names, *hidden]]:
+            raise SourceError(
+                f"{relation.name} has no column {', '.join(map(repr, missing))} to be its key.",
+                safe="Nothing was changed.",
+                do=f"Its columns are {', '.join(names)}.",
+            )
+        return dialect.given(driver, relation, self.key)
+
+    def _told(self, error: Exception, *, lost: bool = False) -> ResumableError:
+        """Our error for the database's."""
+        url = self._engine.url
+        if lost:
+            return ConnectionLost(
+                f"The connection to {plain_url(url)} was lost ({reason(error, url)}).",
+                safe="What was committed is safe.",
+                do="Run the same again once the database is back.",
+            )
+        return failure(
+            error,
+            SourceError,
+            f"{' '.join(self.what.split())[:80]!r} can't be read from {plain_url(url)}",
+            safe="What was committed is safe.",
+            do="Check the database, the names and your permissions, then run the same again.",
+            url=url,
+        )
+
+    def _face(self, at: Opened) -> dict[str, Json]:
+        """What of an identity can be told without looking at rows."""
+        columns = [[column.name, column.declared] for column in at.relation.columns]
+        what = f"{self.schema_name}.{self.what}" if self.schema_name else self.what
+        return {"what": " ".join(what.split()), "columns": columns, "key": list(at.key.names)}
+
+
+# ------------------------------------------------------------------------------------------ batches
+
+
+def _batches(at: Opened, chunks: Iterator[Chunk], row: int, identity: dict[str, Json]) -> Iterator[Batch]:
+    """The chunks as batches; one is read ahead: only then is it known that its last row has no twin, or was the last."""
+    held: Chunk | None = None
+    try:
+        for chunk in chunks:
+            if held is not None:
+                if not at.key.proven and held.last == chunk.first:
+                    raise not_unique(at.key, chunk.first)
+                yield _batch(held, row, identity, end=False)
+                row += held.rows.num_rows
+            if chunk.repeated is not None:
+                raise not_unique(at.key, None)
+            held = chunk
+    except Misfit as misfit:
+        raise _bad(misfit, at, row + (held.rows.num_rows if held is not None else 0)) from None
+    if held is not None:
+        yield _batch(held, row, identity, end=True)
+
+
+def _batch(chunk: Chunk, row: int, identity: dict[str, Json], *, end: bool) -> Batch:
+    count = row + chunk.rows.num_rows
+    fraction = 1.0 if end else _fraction(chunk.last, count, identity)
+    return Batch(chunk.rows, {"after": chunk.last, "row": count, "end": end}, row + 1, fraction)
+
+
+def _number(key: list[Json]) -> int | None:
+    first = key[0]
+    if isinstance(first, str) and first.lstrip("-").isascii() and first.lstrip("-").isdigit():
+        return int(first)
+    return first if isinstance(first, int) else None
+
+
+def _fraction(last: list[Json], count: int, identity: dict[str, Json]) -> float | None:
+    """By where the key is in its range, if it begins with a whole number; else by the database's guess of rows."""
+    if identity["low"] is not None:
+        low, now, high = (_number(key) for key in (identity["low"], last, identity["high"]))
+        if low is not None and now is not None and high is not None and low < high:
+            return min(max((now - low) / (high - low), 0.0), 0.999)
+    return min(count / identity["about"], 0.999) if identity["about"] else None
+
+
+# ------------------------------------------------------------------------------------------- errors
+
+
+def _bad(misfit: Misfit, at: Opened, rows: int) -> BadRow:
+    value = repr(misfit.value)
+    key = f" at key {shown(misfit.key)}" if isinstance(misfit.key, tuple) else ""
+    return BadRow(
+        f"Column {misfit.column!r} of {at.relation.name}{key} holds {value[:80]}, which {misfit.kind} can't hold as it is.",
+        row=rows + misfit.index + 1,
+        column=misfit.column,
+        safe="What was committed is safe; nothing was published.",
+        do=f"Correct the row, or read a query that makes text of it: select ..., cast({misfit.column} as text).",
+    )
+
+
+def _refuse_missing(file: str | None) -> None:
+    """SQLite would make the file."""
+    if file and file != ":memory:" and not file.startswith("file:") and not os.path.isfile(file):
+        raise SourceError(f"There is no file {file}.", safe="Nothing was changed.", do="Check the database's path.")

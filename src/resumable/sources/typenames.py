@@ -1,0 +1,71 @@
+"""What column types are called: `int64`, `text`, `decimal(12,2)`, and whatever Arrow itself calls them."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from resumable.errors import UsageError
+
+__all__ = ["parse_type", "readable", "type_name"]
+
+_NAMES = {
+    pa.int64(): ("int64", "integer", "int", "bigint", "long"),
+    pa.int32(): ("int32",),
+    pa.int16(): ("int16", "smallint"),
+    pa.int8(): ("int8",),
+    pa.uint64(): ("uint64",),
+    pa.uint32(): ("uint32",),
+    pa.uint16(): ("uint16",),
+    pa.uint8(): ("uint8",),
+    pa.float64(): ("float64", "double", "float", "real", "double precision"),
+    pa.float32(): ("float32",),
+    pa.string(): ("string", "text", "str", "varchar", "large_string", "string_view"),
+    pa.bool_(): ("bool", "boolean"),
+    pa.date32(): ("date", "date32", "date32[day]"),
+    pa.timestamp("us"): ("timestamp", "datetime"),
+    pa.timestamp("us", "UTC"): ("timestamptz", "timestamp with time zone"),
+    pa.time64("us"): ("time", "time64"),
+    pa.binary(): ("binary", "bytes", "bytea"),
+}
+_TYPES = {name: kind for kind, names in _NAMES.items() for name in names}
+_DECIMAL = re.compile(r"(?:decimal|numeric|decimal128|decimal256)\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\)")
+_STAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:,\s*tz=([^\]]+))?\]")
+_CLOCK = re.compile(r"time(?:32|64)\[(s|ms|us|ns)\]")
+
+
+def parse_type(text: str) -> pa.DataType:
+    """The type that a word means: `int64`, `text`, `decimal(12,2)`, and whatever Arrow itself calls its types.
+
+    Raises `UsageError` for a word that means none.
+    """
+    word = " ".join(text.lower().split())
+    if word in _TYPES:
+        return _TYPES[word]
+    if found := _DECIMAL.fullmatch(word):
+        precision, scale = int(found[1]), int(found[2] or 0)
+        if 1 <= precision <= 76 and scale <= precision:
+            return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+    if found := _STAMP.fullmatch(" ".join(text.split())):
+        return pa.timestamp(found[1], found[2])
+    if found := _CLOCK.fullmatch(word):
+        return pa.time32(found[1]) if found[1] in ("s", "ms") else pa.time64(found[1])
+    raise UsageError(
+        f"{text!r} is no column type.",
+        safe="Nothing was touched.",
+        do="Use int64, float64, string, bool, date, time, timestamp, timestamptz, binary or decimal(p,s), p up to 76.",
+    )
+
+
+def type_name(kind: pa.DataType) -> str:
+    """A word for the type that `parse_type` understands."""
+    return _NAMES[kind][0] if kind in _NAMES else str(kind)
+
+
+def readable(kind: pa.DataType) -> bool:
+    """Whether texts can be turned into values of this type."""
+    t = pa.types
+    return bool(
+        kind in _NAMES or t.is_timestamp(kind) or t.is_time(kind) or t.is_decimal128(kind) or t.is_decimal256(kind)
+    )

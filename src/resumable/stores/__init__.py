@@ -1,0 +1,62 @@
+"""Where checkpoints are kept: a folder, a database, or this process's memory."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote, urlsplit
+
+from resumable.checkpoint import CheckpointStore
+from resumable.database import redact
+from resumable.errors import UsageError
+from resumable.stores.files import FileStore
+from resumable.stores.memory import MemoryStore
+from resumable.stores.sql import SqlStore
+
+__all__ = ["FileStore", "MemoryStore", "SqlStore", "open_store"]
+
+_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(file|sqlite|postgresql|redis|rediss):")
+
+
+def open_store(where: str | os.PathLike[str] | CheckpointStore | None = None) -> CheckpointStore:
+    """The store that `where` names: a folder, a URL (`file:`, `sqlite:`, `postgresql:`), or a store as it is.
+
+    None is what the environment variable RESUMABLE_STORE names, else the folder `.resumable`. Nothing is made or
+    connected yet. Raises `UsageError`.
+    """
+    if where is None:
+        where = os.environ.get("RESUMABLE_STORE") or ".resumable"
+    if isinstance(where, os.PathLike):
+        return FileStore(where)
+    if not isinstance(where, str):
+        if all(callable(getattr(where, method, None)) for method in ("load", "names", "swap")):
+            return where
+        raise UsageError(
+            f"A {type(where).__name__} is no checkpoint store.",
+            safe="Nothing was touched.",
+            do="Give a folder, a URL, or an object with load, names and swap.",
+        )
+    if not _URL.match(where):
+        return FileStore(where)
+    scheme = where.partition(":")[0].lower()
+    if scheme == "file":
+        return FileStore(_folder(where))
+    if scheme in ("redis", "rediss"):
+        raise UsageError(
+            "Redis can't be a checkpoint store yet.",
+            safe="Nothing was touched.",
+            do="Use a folder, sqlite:///runs.db or postgresql://user@host/database.",
+        )
+    return SqlStore(where)
+
+
+def _folder(url: str) -> str:
+    """The path in a `file:` URL: file:relative, file:/absolute or file:///absolute."""
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path or parts.query or parts.fragment:
+        raise UsageError(
+            f"{redact(url)!r} names no folder of this machine.",
+            safe="Nothing was touched.",
+            do="Write it like file:///var/lib/runs or file:runs (%3F for ?, %23 for #).",
+        )
+    return unquote(parts.path)

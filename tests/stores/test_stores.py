@@ -1,0 +1,656 @@
+"""What every checkpoint store must do, over all of them; then what is particular to each."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import pickle
+import select
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+
+import services
+from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record, Session
+from resumable.errors import CorruptCheckpoint, StoreError, UsageError
+from resumable.stores import FileStore, MemoryStore, SqlStore, files, open_store
+
+Opener = Callable[[], CheckpointStore]
+
+NAMES = [
+    "orders",
+    "Orders",
+    "ORDERS",
+    "a/b",
+    "a%2fb",
+    "a\\b",
+    "..",
+    ".",
+    ".lock",
+    ".gitignore",
+    "",
+    " ",
+    "%",
+    "~",
+    "nul\0nul",
+    "line\nline",
+    'quote"quote',
+    "Zürich",
+    "Zu\u0308rich",
+    "注文",
+    "\udcff",
+    "x" * 180,
+    "x" * 181,
+    "x" * 5000,
+    "X" * 5000,
+    "x" * 147 + "~" + "0" * 32,
+    "orders.json",
+    "orders.json.new",
+    "con",
+]
+
+
+@pytest.fixture(params=["memory", "file", "sqlite", "postgresql"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Opens the same store anew each time, as another process would (memory: the same object)."""
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield lambda: memory
+        return
+    if request.param == "file":
+        yield lambda: FileStore(tmp_path / "runs")
+        return
+    url = f"sqlite:///{tmp_path / 'runs.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    opened: list[SqlStore] = []
+
+    def opener() -> CheckpointStore:
+        opened.append(SqlStore(url))
+        return opened[-1]
+
+    yield opener
+    for store in opened:
+        store._engine.dispose()
+
+
+def full_record(version: int = 1) -> Record:
+    """A record with something in every field."""
+    schema = pa.schema([pa.field("id", pa.int64(), nullable=False), ("größe", pa.decimal128(38, 9))], {"k": "v"})
+    checkpoint = Checkpoint(
+        number=7,
+        claim=ClaimId(1763900000000, "ab12"),
+        position={"after": ["a\0b", "\udcff", 2**70, 0.1, None], "row": 12},
+        rows=2**40,
+        rejected=3,
+        fraction=0.1 + 0.2,
+        sink={"staging": "resumable_x"},
+        aside={"length": 17},
+        source={"size": 1, "head": "注文"},
+        schema=schema,
+        written=schema,
+        definition={"target": "postgresql://me@host/shop", "options": {"every": 1.0}},
+        sessions=(Session(1.5, 2.25, 3),),
+        halt="failed",
+        error='it\'s "broken"',
+    )
+    owner = Owner("host", "boot", "pid:[1]", 12, "345", 1.5)
+    return Record(version, checkpoint, ClaimId(1763900000001, "cd34"), owner, 9, 2.5, "pause", ClaimId(1, "x"))
+
+
+def test_a_new_store_knows_nothing(opener: Opener) -> None:
+    """An unknown run is None, and there are no names."""
+    assert opener().load("orders") is None
+    assert opener().names() == []
+
+
+def test_a_record_comes_back_as_it_was(opener: Opener) -> None:
+    """Every field survives, seen through a store opened anew."""
+    assert opener().swap("orders", 0, full_record())
+    assert opener().load("orders") == full_record()
+
+
+def test_a_swap_replaces_only_the_version_it_names(opener: Opener) -> None:
+    """Compare-and-set: another version answers False and changes nothing."""
+    store = opener()
+    assert not store.swap("orders", 1, Record(2))
+    assert store.swap("orders", 0, Record(1))
+    assert not store.swap("orders", 0, Record(1, beat=5))
+    assert not store.swap("orders", 2, Record(3, beat=5))
+    assert opener().load("orders") == Record(1)
+    assert store.swap("orders", 1, Record(2))
+    assert not store.swap("orders", 1, Record(2, beat=5))
+    assert opener().load("orders") == Record(2)
+
+
+def test_a_record_is_removed_by_its_version(opener: Opener) -> None:
+    """None removes the record, once, and only the version that was named."""
+    store = opener()
+    store.swap("orders", 0, Record(1))
+    assert not store.swap("orders", 2, None)
+    assert not store.swap("orders", 0, None)
+    assert store.swap("orders", 1, None)
+    assert opener().load("orders") is None
+    assert opener().names() == []
+    assert not store.swap("orders", 1, None)
+    assert store.swap("orders", 0, None)
+    assert store.swap("orders", 0, Record(1))
+
+
+def test_versions_may_begin_at_the_clock(opener: Opener) -> None:
+    """The first version may be as large as milliseconds since 1970."""
+    store = opener()
+    assert store.swap("orders", 0, Record(1_763_900_000_000))
+    assert store.swap("orders", 1_763_900_000_000, Record(1_763_900_000_001))
+
+
+def test_no_two_names_share_a_record(opener: Opener) -> None:
+    """Slashes, dots, NUL, case, Unicode forms, lone surrogates, any length: each name has its own record."""
+    store = opener()
+    for number, name in enumerate(NAMES):
+        assert store.swap(name, 0, Record(1, beat=number)), name
+    again = opener()
+    assert again.names() == sorted(NAMES)
+    for number, name in enumerate(NAMES):
+        assert again.load(name) == Record(1, beat=number), name
+    for number, name in enumerate(NAMES):
+        assert store.swap(name, 1, None), name
+        assert opener().names() == sorted(NAMES[number + 1 :])
+
+
+def test_looking_makes_nothing(opener: Opener, tmp_path: Path) -> None:
+    """Loading, listing and refused swaps of a store that isn't there leave no folder, file or table."""
+    store = opener()
+    assert (store.load("orders"), store.names()) == (None, [])
+    assert not store.swap("orders", 1, Record(2))
+    assert not store.swap("orders", 1, None)
+    assert store.swap("orders", 0, None)
+    assert list(tmp_path.iterdir()) == []
+    if isinstance(store, SqlStore) and store._engine.dialect.name == "postgresql":
+        assert sa.inspect(store._engine).get_table_names() == []
+
+
+def test_threads_lose_no_update(opener: Opener) -> None:
+    """Four threads add through one store, made by whoever comes first: each success counts once."""
+    store, each, problems = opener(), 15, []
+
+    def add() -> None:
+        try:
+            for _ in range(each):
+                while True:
+                    record = store.load("sum") or Record()
+                    if store.swap("sum", record.version, Record(record.version + 1, beat=record.beat + 1)):
+                        break
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    record = opener().load("sum")
+    assert record is not None
+    assert record.beat == 4 * each
+
+
+def test_a_record_that_json_cannot_write_is_refused(opener: Opener) -> None:
+    """NaN, bytes and the like never reach a store, not even the one in memory; what was there stays."""
+    store = opener()
+    store.swap("orders", 0, Record(1))
+    for position in (float("nan"), b"bytes", {1, 2}):
+        with pytest.raises((TypeError, ValueError)):
+            store.swap("orders", 1, Record(2, Checkpoint(position=position)))
+    assert store.load("orders") == Record(1)
+
+
+def test_a_store_says_what_it_is(opener: Opener) -> None:
+    """`describe` and `location` name the place, for explain() and for messages."""
+    store: Any = opener()
+    assert store.location in repr(store)
+    assert len(store.describe()) > 20
+
+
+# ------------------------------------------------------------------------------------------ in a folder
+
+
+def test_plain_names_are_readable_files(tmp_path: Path) -> None:
+    """A default name is its file's name; capitals and separators are spelled out."""
+    store = FileStore(tmp_path)
+    assert store.path("upload-orders.csv-orders-3fa9c1d2").name == "upload-orders.csv-orders-3fa9c1d2.json"
+    assert store.path("a/B").name == "a%2f%42.json"
+    assert len(os.fsencode(store.path("注" * 1000).name)) < 200
+
+
+def test_no_two_names_share_a_file_where_case_is_ignored(tmp_path: Path) -> None:
+    """File names differ in more than case and Unicode form, and none leaves the folder."""
+    paths = [FileStore(tmp_path).path(name) for name in NAMES]
+    assert len({path.name.lower() for path in paths}) == len(NAMES)
+    assert all(path.parent == tmp_path and path.name.isascii() for path in paths)
+
+
+def test_the_folder_is_private_and_kept_out_of_git(tmp_path: Path) -> None:
+    """A folder that the store makes is its owner's alone and ignores itself; one that was there stays as it is."""
+    FileStore(tmp_path / "deep" / "runs").swap("a", 0, Record(1))
+    assert stat.S_IMODE((tmp_path / "deep" / "runs").stat().st_mode) == 0o700
+    assert (tmp_path / "deep" / "runs" / ".gitignore").read_text() == "*\n"
+    (tmp_path / "mine").mkdir(mode=0o755)
+    FileStore(tmp_path / "mine").swap("a", 0, Record(1))
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [".lock", "a.json"]
+    assert stat.S_IMODE((tmp_path / "mine").stat().st_mode) == 0o755
+
+
+def test_a_program_that_changes_its_folder_keeps_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative folder is meant from where the store was opened."""
+    monkeypatch.chdir(tmp_path)
+    store = FileStore("runs")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    store.swap("a", 0, Record(1))
+    assert (tmp_path / "runs" / "a.json").exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "newer", "another's", "not json", "unnamed", "binary"])
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, damage: str) -> None:
+    """Empty, cut, altered, newer, or another run's: `CorruptCheckpoint`, never an empty record, and nothing is changed."""
+    store = FileStore(tmp_path)
+    store.swap("orders", 0, full_record())
+    path = store.path("orders")
+    data = path.read_bytes()
+    bad = {
+        "empty": b"",
+        "cut": data[: len(data) // 2],
+        "flipped": data.replace(b'"rows":1099511627776', b'"rows":1099511627777'),
+        "newer": data.replace(b'"format":1', b'"format":2'),
+        "another's": data.replace(b'"orders"\n', b'"other"\n'),
+        "not json": b"<html>",
+        "unnamed": data.partition(b"\n")[2],
+        "binary": pickle.dumps(data),
+    }[damage]
+    assert bad != data
+    path.write_bytes(bad)
+    for call in (lambda: store.load("orders"), lambda: store.swap("orders", 1, Record(2))):
+        with pytest.raises(CorruptCheckpoint, match=r"orders\.json") as caught:
+            call()
+        assert caught.value.safe
+        assert caught.value.do
+    assert path.read_bytes() == bad
+    assert store.names() == ["orders"]
+
+
+def test_every_cut_of_a_file_is_noticed(tmp_path: Path) -> None:
+    """No prefix of a record passes for one."""
+    store = FileStore(tmp_path)
+    store.swap("orders", 0, full_record())
+    data = store.path("orders").read_bytes()
+    for length in range(len(data) - 1):  # all but the last line's end
+        store.path("orders").write_bytes(data[:length])
+        with pytest.raises(CorruptCheckpoint):
+            store.load("orders")
+
+
+@pytest.mark.parametrize("planted", ["orders.json", ".lock", "orders.json.new"])
+def test_symbolic_links_are_refused(tmp_path: Path, planted: str) -> None:
+    """A link at the place of a record, its successor or the lock is not followed: what it points at stays."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    store = FileStore(tmp_path / "runs")
+    store.swap("other", 0, Record(1))
+    (tmp_path / "runs" / planted).unlink(missing_ok=True)
+    (tmp_path / "runs" / planted).symlink_to(victim)
+    with pytest.raises(StoreError, match="symbolic link"):
+        store.swap("orders", 0, Record(1))
+    assert victim.read_text() == "precious"
+
+
+def test_a_pipe_in_place_of_a_record_does_not_hang(tmp_path: Path) -> None:
+    """What isn't a regular file is an error at once."""
+    os.mkfifo(tmp_path / "orders.json")
+    with pytest.raises(StoreError, match="regular file"):
+        FileStore(tmp_path).load("orders")
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    """The message says that it is no folder, and how a SQLite database is written."""
+    (tmp_path / "runs.db").write_bytes(b"x")
+    store = FileStore(tmp_path / "runs.db")
+    for call in (lambda: store.load("a"), store.names, lambda: store.swap("a", 0, Record(1))):
+        with pytest.raises(StoreError, match=r"no folder.*sqlite:///"):
+            call()
+
+
+def test_a_folder_without_permission_is_an_error(tmp_path: Path) -> None:
+    """Neither reading nor writing a closed folder is taken for an empty one."""
+    FileStore(tmp_path / "runs").swap("a", 0, Record(1))
+    (tmp_path / "runs").chmod(0)
+    tmp_path.chmod(0o755)
+    code = f"""
+import os
+from resumable.checkpoint import Record
+from resumable.errors import StoreError
+from resumable.stores import FileStore
+if os.geteuid() == 0:
+    import pyarrow
+    os.setuid(65534)
+store = FileStore({str(tmp_path / "runs")!r})
+for call in (lambda: store.load("a"), store.names, lambda: store.swap("a", 0, Record(1))):
+    try:
+        print(call())
+    except StoreError as error:
+        print("refused:", error)
+"""
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    finally:
+        (tmp_path / "runs").chmod(0o700)
+    assert done.stdout.count("refused: ") == 3, done.stdout + done.stderr
+    assert "ermission denied" in done.stdout
+
+
+def test_a_full_disk_is_an_error_and_the_old_record_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space: a clear `StoreError`, and what was saved before is still there."""
+    store = FileStore(tmp_path)
+    store.swap("a", 0, Record(1))
+
+    def full(fd: int, data: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("resumable.durable.os.write", full)
+        with pytest.raises(StoreError, match="Make room"):
+            store.swap("a", 1, Record(2))
+    assert store.load("a") == Record(1)
+    assert store.swap("a", 1, Record(2))
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `flock` isn't supported the store says so, rather than going without."""
+
+    def unsupported(fd: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("resumable.stores.files.fcntl.flock", unsupported)
+    with pytest.raises(StoreError, match="can't lock files"):
+        FileStore(tmp_path).swap("a", 0, Record(1))
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_a_lock_that_is_never_released_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for a stopped process ends, and the error says which it is; reading needs no lock."""
+    store = FileStore(tmp_path)
+    store.swap("a", 0, Record(1))
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    with open(tmp_path / ".lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match=rf"by process {os.getpid()} on "):
+            store.swap("a", 1, Record(2))
+        assert store.load("a") == Record(1)
+    assert store.swap("a", 1, Record(2))
+
+
+def test_a_lock_removed_with_its_folder_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited for a lock whose file is gone takes the new file's lock instead."""
+    store = FileStore(tmp_path)
+    store.swap("a", 0, Record(1))
+    once = iter([True])
+    wait = FileStore._wait
+
+    def slow(self: FileStore, fd: int, path: Path, end: float) -> None:
+        wait(self, fd, path, end)
+        if next(once, False):
+            path.unlink()
+            path.touch()
+
+    monkeypatch.setattr(FileStore, "_wait", slow)
+    assert store.swap("a", 1, Record(2))
+    assert next(once, None) is None
+    assert (tmp_path / ".lock").read_text().startswith("process")
+
+
+# --------------------------------------------------------------------------------------- in a database
+
+
+def test_a_database_that_cannot_be_reached_is_a_store_error(tmp_path: Path) -> None:
+    """A closed port, or a folder that isn't there: `StoreError`, without the password."""
+    for url in (
+        f"postgresql://canary:{services.CANARY}@127.0.0.1:9/shop",
+        f"postgresql://canary@127.0.0.1:9/shop?password={services.CANARY}",
+        f"sqlite:///{tmp_path}/none/runs.db",
+    ):
+        store = SqlStore(url)
+        with pytest.raises(StoreError) as caught:
+            store.swap("a", 0, Record(1))
+        shown = f"{caught.value!r} {caught.value.__cause__} {store!r} {store.location} {store.describe()}"
+        assert services.CANARY not in shown
+        assert caught.value.do
+
+
+def test_a_wrong_password_is_not_repeated(canary: str) -> None:
+    """The server's refusal is passed on without what was refused; the right one is in no description."""
+    store = SqlStore(sa.make_url(canary).set(password="wr0ng-" + services.CANARY))
+    with pytest.raises(StoreError, match="password authentication failed") as caught:
+        store.load("a")
+    assert services.CANARY not in str(caught.value)
+    assert services.CANARY not in SqlStore(canary).describe() + SqlStore(canary).location
+
+
+def test_any_engine_will_do(tmp_path: Path, postgres: str) -> None:
+    """An engine that is given is used as it is, whatever its isolation."""
+    for url, isolation in (
+        (f"sqlite:///{tmp_path}/a.db", "AUTOCOMMIT"),
+        (postgres, "AUTOCOMMIT"),
+        (postgres, "SERIALIZABLE"),
+    ):
+        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level=isolation)
+        store = SqlStore(engine, table=f"runs {isolation}")
+        assert store.swap("a", 0, Record(1))
+        assert not store.swap("a", 0, Record(1))
+        assert store.swap("a", 1, Record(2))
+        assert store.load("a") == Record(2)
+        engine.dispose()
+
+
+def test_a_damaged_row_is_an_error(tmp_path: Path) -> None:
+    """A cut record, or one that isn't the version its row says, is `CorruptCheckpoint` and names run and database."""
+    store = SqlStore(f"sqlite:///{tmp_path}/runs.db")
+    store.swap("orders", 0, Record(1))
+    for damage in ("version = 2", "version = 1, record = substr(record, 1, 50)", "record = ''"):
+        with sqlite3.connect(tmp_path / "runs.db") as db:
+            db.execute(f"update resumable_checkpoints set {damage}")
+        db.close()
+        with pytest.raises(CorruptCheckpoint, match=r"'orders'.*runs\.db"):
+            store.load("orders")
+    store._engine.dispose()
+
+
+def test_a_broken_connection_is_replaced(postgres: str) -> None:
+    """The server ends every connection: the next load and the next swap work all the same."""
+    store, admin = SqlStore(postgres), SqlStore(postgres)._engine
+    store.swap("a", 0, Record(1))
+    for call in (
+        lambda: store.load("a") == Record(1),
+        lambda: store.swap("a", 1, Record(2)),
+        lambda: store.names() == ["a"],
+    ):
+        with admin.connect() as connection:
+            kill = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()"
+            connection.exec_driver_sql(kill)
+        assert call()
+    store._engine.dispose()
+    admin.dispose()
+
+
+class Wire:
+    """Between a client and a PostgreSQL server: on demand it swallows the answer to a COMMIT and hangs up."""
+
+    def __init__(self, server: sa.URL) -> None:
+        self.swallow = 0
+        self._server = (server.host, server.port)
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.url = server.set(host="127.0.0.1", port=self._door.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._door.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._door.accept()[0]
+                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+
+    def _pass(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
+            committing = False
+            while True:
+                for side in select.select([client, server], [], [])[0]:
+                    data = side.recv(65536)
+                    if not data or (committing and side is server):
+                        self.swallow -= committing
+                        return
+                    committing = self.swallow > 0 and side is client and b"COMMIT\0" in data
+                    (server if side is client else client).sendall(data)
+
+
+@pytest.mark.parametrize("change", [(0, Record(1)), (1, Record(2)), (1, None)])
+def test_a_commit_whose_answer_was_lost_is_found_out(postgres: str, change: tuple[int, Record | None]) -> None:
+    """The change has landed and the connection broke before the answer: the swap says True, and it is there once."""
+    wire = Wire(sa.make_url(postgres))
+    store = SqlStore(wire.url)
+    store.swap("a" if change[0] else "b", 0, Record(1))
+    wire.swallow = 1
+    assert store.swap("a", *change)
+    assert wire.swallow == 0
+    assert store.load("a") == change[1]
+    store._engine.dispose()
+    wire.close()
+
+
+def test_a_swap_lost_to_a_rival_is_not_taken_for_ours(postgres: str) -> None:
+    """The connection breaks at a COMMIT that changed nothing, for a rival was first: False, and the rival's stands."""
+    wire = Wire(sa.make_url(postgres))
+    store, rival = SqlStore(wire.url), SqlStore(postgres)
+    store.swap("a", 0, Record(1))
+    rival.swap("a", 1, Record(2, beat=7))
+    wire.swallow = 1
+    assert not store.swap("a", 1, Record(2))
+    assert wire.swallow == 0
+    assert store.load("a") == Record(2, beat=7)
+    store._engine.dispose()
+    rival._engine.dispose()
+    wire.close()
+
+
+def test_an_answer_lost_twice_is_a_store_error(postgres: str) -> None:
+    """The store doesn't go on asking for ever, and doesn't guess."""
+    wire = Wire(sa.make_url(postgres))
+    store = SqlStore(wire.url)
+    store.swap("a", 0, Record(1))
+    wire.swallow = 2
+    with pytest.raises(StoreError):
+        store.swap("a", 1, Record(2))
+    assert wire.swallow == 0
+    assert store.load("a") == Record(2)
+    store._engine.dispose()
+    wire.close()
+
+
+def test_a_stopped_rival_is_waited_for_only_so_long(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that another session keeps locked is a `StoreError` after a while, not a hang."""
+    store, rival = SqlStore(postgres), SqlStore(postgres)._engine
+    store.swap("a", 0, Record(1))
+    monkeypatch.setattr("resumable.stores.sql.PATIENCE", 0.2)
+    with rival.begin() as connection:
+        connection.exec_driver_sql("select * from resumable_checkpoints for update")
+        with pytest.raises(StoreError, match="lock timeout"):
+            store.swap("a", 1, Record(2))
+    assert store.swap("a", 1, Record(2))
+    store._engine.dispose()
+    rival.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_forked_child_uses_connections_of_its_own(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Parent and child swap through the same object after a fork; neither disturbs the other."""
+    url = f"sqlite:///{tmp_path / 'runs.db'}" if kind == "sqlite" else request.getfixturevalue("postgres")
+    code = f"""
+import os, sys
+from resumable.checkpoint import Record
+from resumable.stores import SqlStore
+store = SqlStore({url!r})
+store.swap("a", 0, Record(1))
+child = os.fork()
+for _ in range(20):
+    while True:
+        record = store.load("a")
+        if store.swap("a", record.version, Record(record.version + 1)):
+            break
+if child == 0:
+    sys.exit(0)
+print(os.waitpid(child, 0)[1], store.load("a").version)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["0", "41"], done.stderr
+
+
+def test_a_database_that_lives_in_memory_is_refused() -> None:
+    """It would be another one in each thread."""
+    for url in ("sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"):
+        with pytest.raises(UsageError, match="memory"):
+            SqlStore(url)
+    for table in ("", "a\0b", "x" * 64):
+        with pytest.raises(UsageError, match="table"):
+            SqlStore("sqlite:///x.db", table)
+
+
+# --------------------------------------------------------------------------------------------- by name
+
+
+def test_stores_are_opened_by_what_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths, URLs, stores as they are, the environment, and the folder `.resumable` when nothing is said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RESUMABLE_STORE", raising=False)
+    here: Any = tmp_path.resolve()
+    cases = {
+        None: here / ".resumable",
+        "runs": here / "runs",
+        "runs:old": here / "runs:old",
+        "file:runs": here / "runs",
+        "file:///var/a%20b": Path("/var/a b"),
+        "FILE://localhost/var/runs": Path("/var/runs"),
+        Path("sqlite:x"): here / "sqlite:x",
+    }
+    for where, folder in cases.items():
+        store = open_store(where)
+        assert isinstance(store, FileStore), where
+        assert store.folder == folder
+    sqlite: Any = open_store("sqlite:///runs.db")
+    assert sqlite.location == f"sqlite:///{here}/runs.db"
+    memory = MemoryStore()
+    assert open_store(memory) is memory
+    monkeypatch.setenv("RESUMABLE_STORE", "sqlite:///env.db")
+    assert isinstance(open_store(), SqlStore)
+    monkeypatch.setenv("RESUMABLE_STORE", "")
+    assert isinstance(open_store(), FileStore)
+
+
+def test_what_names_no_store_is_refused() -> None:
+    """Redis for now, URLs of other machines, unknown databases, half a URL, and objects that are no store."""
+    where: Any
+    for where in (
+        "redis://h", "file://host/x", "file:", "nosuch://h/db", "sqlite:runs.db", "postgres://h/db", "", "a\0b", 7,
+    ):  # fmt: skip
+        with pytest.raises(UsageError) as caught:
+            open_store(where)
+        assert caught.value.do
