@@ -51,7 +51,9 @@ class Target:
         """All that is in it: schema, rows, sequences, grants, settings."""
         if self.lite:
             with contextlib.closing(sqlite3.connect(self.path)) as c:
-                return "\n".join([*c.iterdump(), str(c.execute("SELECT * FROM sqlite_master ORDER BY name").fetchall())])
+                return "\n".join(
+                    [*c.iterdump(), str(c.execute("SELECT * FROM sqlite_master ORDER BY name").fetchall())]
+                )
         url = make_url(self.url).render_as_string(hide_password=False)
         out = subprocess.run(["pg_dump", url], capture_output=True, text=True, check=True).stdout
         # Newer releases begin and end with a random word.

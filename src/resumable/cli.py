@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         what = redact(f"{type(error).__name__}: {error}")
         return _say(
-            f"{what} What was committed is safe. This is a fault of resumable's own: "
+            f"{what}. What was committed is safe. This is a fault of resumable's own: "
             "RESUMABLE_DEBUG=1 shows where it happened.",
             FAILED,
         )

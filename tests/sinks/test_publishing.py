@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from targets import Target, batch, claimant, load, start, terminate
 
 from resumable.checkpoint import Checkpoint
 from resumable.errors import BadRow, ResumableError, TargetError, TargetExists
 from resumable.sinks.sql import SqlSink
+from targets import Target, batch, claimant, load, start, terminate
 
 SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string())])
 SHOP = (
@@ -107,9 +107,18 @@ def test_appended_rows_come_in_order_after_those_that_are_there(target: Target) 
     schema = pa.schema([("name", pa.string())])
     names = [f"n{i % 7}" for i in range(500)]
     load(SqlSink(target.url, "orders", if_exists="append"), part(*((n,) for n in names), schema=schema))
-    assert target.all("SELECT id, name, note FROM orders ORDER BY id")[2:] == [(i, n, "none") for i, n in enumerate(names, 3)]
+    assert target.all("SELECT id, name, note FROM orders ORDER BY id")[2:] == [
+        (i, n, "none") for i, n in enumerate(names, 3)
+    ]
     assert target.all("SELECT count(*) FROM log") == [(500,)]
-    assert [line for line in shape if line not in schema_of(target.dump())] in ([], [shape[shape.index(x)] for x in shape if "orders (" in x and target.lite and x.startswith("CREATE TABLE orders")])
+    assert [line for line in shape if line not in schema_of(target.dump())] in (
+        [],
+        [
+            shape[shape.index(x)]
+            for x in shape
+            if "orders (" in x and target.lite and x.startswith("CREATE TABLE orders")
+        ],
+    )
 
 
 def test_the_application_s_next_row_does_not_collide_with_ids_that_were_supplied(target: Target) -> None:
@@ -136,7 +145,9 @@ def test_the_application_s_next_row_does_not_collide_with_ids_that_were_supplied
 
 def test_unique_keys_are_checked_with_the_source_s_row_numbers(target: Target) -> None:
     """Against the table, and within the input; no value is in what is said. NULLs are never equal."""
-    target.do("CREATE TABLE orders (id bigint PRIMARY KEY, name text UNIQUE)", "INSERT INTO orders VALUES (7, 'secret')")
+    target.do(
+        "CREATE TABLE orders (id bigint PRIMARY KEY, name text UNIQUE)", "INSERT INTO orders VALUES (7, 'secret')"
+    )
     sink = SqlSink(target.url, "orders", if_exists="append")
     there = refused(sink, (1, None), (7, "b"), (2, None), row=100)
     assert isinstance(there, BadRow)
@@ -152,7 +163,10 @@ def test_unique_keys_are_checked_with_the_source_s_row_numbers(target: Target) -
 
 def test_foreign_keys_are_checked_with_the_source_s_row_numbers(target: Target) -> None:
     """SQLite only enforces them where the connection says so; then they are ours to check as well."""
-    target.do(*SHOP, "CREATE TABLE orders (id bigint PRIMARY KEY, customer bigint REFERENCES customers, part_of bigint REFERENCES orders)")
+    target.do(
+        *SHOP,
+        "CREATE TABLE orders (id bigint PRIMARY KEY, customer bigint REFERENCES customers, part_of bigint REFERENCES orders)",
+    )
     where: Any = target.url
     if target.lite:
         import sqlalchemy as sa
@@ -189,7 +203,7 @@ def test_a_strict_table_and_checks_with_odd_words_are_kept_to(sqlite_url: str) -
     """The CHECKs come from the CREATE TABLE statement, past comments, strings and quoted names."""
     target = Target(sqlite_url)
     target.do(
-        "CREATE TABLE orders (id INTEGER, -- CHECK (no)\n \"check\" TEXT CONSTRAINT \"it's\" CHECK (\"check\" <> 'a) CHECK (1=0'),"
+        'CREATE TABLE orders (id INTEGER, -- CHECK (no)\n "check" TEXT CONSTRAINT "it\'s" CHECK ("check" <> \'a) CHECK (1=0\'),'
         " [x y] INT /* CHECK (0) */ CHECK ([x y] IN (1, (2))), CHECK(id>0)) STRICT"
     )
     schema = pa.schema([("id", pa.int64()), ("check", pa.string()), ("x y", pa.int64())])
@@ -209,12 +223,41 @@ def test_domains_enums_json_uuids_and_arrays_take_text(postgres: str) -> None:
         "CREATE TABLE orders (u uuid, j jsonb, m mood, s small, a int[], n numeric, t timestamp(0), c varchar(3))",
     )  # fmt: skip
     text = pa.string()
-    schema = pa.schema([("u", text), ("j", text), ("m", text), ("s", pa.int32()), ("a", text), ("n", text), ("t", pa.timestamp("us")), ("c", text)])
-    good = ("6ba7b810-9dad-11d1-80b4-00c04fd430c8", '{"a": 1}', "ok", 9, "{1,2}", "12345678901234567890.123456789", None, "abc")
+    schema = pa.schema(
+        [
+            ("u", text),
+            ("j", text),
+            ("m", text),
+            ("s", pa.int32()),
+            ("a", text),
+            ("n", text),
+            ("t", pa.timestamp("us")),
+            ("c", text),
+        ]
+    )
+    good = (
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        '{"a": 1}',
+        "ok",
+        9,
+        "{1,2}",
+        "12345678901234567890.123456789",
+        None,
+        "abc",
+    )
     sink = SqlSink(postgres, "orders", if_exists="append")
     with start(sink, schema) as writer:
         writer.write(batch(part(good, schema=schema)))
-        for at, value in ((0, "s3cret"), (1, "{s3cret"), (2, "s3cret"), (3, 10), (4, "s3cret"), (5, "007"), (7, "ab  "), (6, 1)):
+        for at, value in (
+            (0, "s3cret"),
+            (1, "{s3cret"),
+            (2, "s3cret"),
+            (3, 10),
+            (4, "s3cret"),
+            (5, "007"),
+            (7, "ab  "),
+            (6, 1),
+        ):
             bad = (*good[:at], value, *good[at + 1 :])
             with pytest.raises(BadRow) as caught:
                 writer.write(batch(part(good, bad, schema=schema)))
@@ -235,14 +278,27 @@ def test_in_an_upsert_the_last_row_of_a_key_wins(target: Target) -> None:
         "CREATE TABLE orders (id bigint PRIMARY KEY, name text, note text DEFAULT 'new')",
         "INSERT INTO orders VALUES (1, 'one', 'old'), (2, 'two', 'old')",
     )
-    load(SqlSink(target.url, "orders", if_exists="upsert"), part((2, "b"), (3, "x"), (3, "y")), part((2, "B"), (4, None)))
-    assert sorted(target.all("SELECT * FROM orders")) == [(1, "one", "old"), (2, "B", "old"), (3, "y", "new"), (4, None, "new")]
+    load(
+        SqlSink(target.url, "orders", if_exists="upsert"), part((2, "b"), (3, "x"), (3, "y")), part((2, "B"), (4, None))
+    )
+    assert sorted(target.all("SELECT * FROM orders")) == [
+        (1, "one", "old"),
+        (2, "B", "old"),
+        (3, "y", "new"),
+        (4, None, "new"),
+    ]
 
 
 def test_an_upsert_without_a_table_makes_one_with_that_key(target: Target) -> None:
     """Its rows lie in the order of arrival of those that won."""
     sink = SqlSink(target.url, "orders", if_exists="upsert", key="id")
-    load(sink, part((2, "b"), (9, "x"), (1, "a")), part((2, "B"),))
+    load(
+        sink,
+        part((2, "b"), (9, "x"), (1, "a")),
+        part(
+            (2, "B"),
+        ),
+    )
     assert target.all("SELECT * FROM orders") == [(9, "x"), (1, "a"), (2, "B")]
     with pytest.raises(Exception, match=r"(?i)unique"):
         target.do("INSERT INTO orders VALUES (9, 'again')")
@@ -251,7 +307,9 @@ def test_an_upsert_without_a_table_makes_one_with_that_key(target: Target) -> No
 def test_a_null_key_is_refused_when_it_arrives(target: Target) -> None:
     """In an upsert, and in a new table that is given a key."""
     target.do("CREATE TABLE orders (id bigint UNIQUE, name text)")
-    for n, sink in enumerate((SqlSink(target.url, "orders", if_exists="upsert", key="id"), SqlSink(target.url, "new", key="id")), 1):
+    for n, sink in enumerate(
+        (SqlSink(target.url, "orders", if_exists="upsert", key="id"), SqlSink(target.url, "new", key="id")), 1
+    ):
         with start(sink, SCHEMA, n) as writer:
             with pytest.raises(BadRow) as caught:
                 writer.write(batch(part((1, "a"), (None, "b")), 7))
@@ -270,7 +328,9 @@ def test_an_upsert_of_nothing_but_keys_adds_those_that_are_missing(target: Targe
 def test_keys_are_compared_as_the_index_does(sqlite_url: str) -> None:
     """NOCASE: 'A' and 'a' are one, in an upsert and in what an append refuses."""
     target = Target(sqlite_url)
-    target.do("CREATE TABLE orders (name TEXT PRIMARY KEY COLLATE NOCASE, id bigint)", "INSERT INTO orders VALUES ('a', 1)")
+    target.do(
+        "CREATE TABLE orders (name TEXT PRIMARY KEY COLLATE NOCASE, id bigint)", "INSERT INTO orders VALUES ('a', 1)"
+    )
     load(SqlSink(sqlite_url, "orders", if_exists="upsert"), part((2, "A"), (3, "b"), (4, "B")))
     assert target.all("SELECT * FROM orders") == [("a", 2), ("B", 4)]
     again = SqlSink(sqlite_url, "orders", if_exists="append")

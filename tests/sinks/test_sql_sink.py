@@ -17,7 +17,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
-from targets import Target, batch, claimant, crash, crashing, load, start, terminate
 
 from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId
@@ -38,6 +37,7 @@ from resumable.sinks import ledger
 from resumable.sinks.opening import QUIET
 from resumable.sinks.sql import SqlSink
 from resumable.sinks.staging import staging_name
+from targets import Target, batch, claimant, crash, crashing, load, start, terminate
 
 SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string())])
 
@@ -50,7 +50,9 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 def part(first: int, last: int) -> pa.RecordBatch:
     ids = range(first, last + 1)
-    return pa.RecordBatch.from_arrays([pa.array(list(ids), pa.int64()), pa.array([f"n{i}" for i in ids])], schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(list(ids), pa.int64()), pa.array([f"n{i}" for i in ids])], schema=SCHEMA
+    )
 
 
 def rows(first: int, last: int) -> list[tuple[Any, ...]]:
@@ -208,7 +210,10 @@ def test_a_run_that_my_store_does_not_know_is_taken_over_only_when_it_is_dead(ta
     target.do(f"UPDATE resumable_ledger SET touched = touched - {QUIET}")
     with crashing(sink.open(claimant(5), new)) as writer:
         assert writer.last.number == 1
-    with crashing(sink.open(replace(elsewhere, id=ClaimId(6, "x")), new)), sink.open(claimant(7, takeover=True), new) as w:
+    with (
+        crashing(sink.open(replace(elsewhere, id=ClaimId(6, "x")), new)),
+        sink.open(claimant(7, takeover=True), new) as w,
+    ):
         assert w.last.claim == ClaimId(7, "token7")
 
 
@@ -365,7 +370,9 @@ def test_loading_in_plain_view_goes_into_a_table_of_its_own_and_terminate_drops_
     target.do("CREATE TABLE there (id bigint, name text)")
     for how in ("fail", "append", "replace", "upsert"):
         with pytest.raises(TargetError):
-            SqlSink(target.url, "there", if_exists=how, staging=False).open(replace(claimant(1), run="r"), Checkpoint(schema=SCHEMA))
+            SqlSink(target.url, "there", if_exists=how, staging=False).open(
+                replace(claimant(1), run="r"), Checkpoint(schema=SCHEMA)
+            )
 
 
 def test_many_runs_that_begin_at_once_make_one_ledger(target: Target) -> None:
@@ -400,7 +407,9 @@ def test_a_connection_that_breaks_at_a_commit_is_said_and_the_next_opening_knows
     target, sink = Target(postgres), SqlSink(postgres, "orders")
     with start(sink, SCHEMA) as writer:
         writer.write(batch(part(1, 3)))
-        target.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        target.do(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         with pytest.raises(ConnectionLost):
             writer.commit(writer.last.next(rows=3))
         last = writer.last
@@ -408,7 +417,9 @@ def test_a_connection_that_breaks_at_a_commit_is_said_and_the_next_opening_knows
         assert writer.last.rows == 0
         writer.write(batch(part(1, 3)))
         with pytest.raises(ConnectionLost):
-            target.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            target.do(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
             writer.write(batch(part(1, 3)))
 
 
@@ -519,7 +530,9 @@ def test_journal_mode_and_settings_of_a_sqlite_database_stay(sqlite_url: str) ->
     target = Target(sqlite_url)
     for mode in ("wal", "delete"):
         target.all(f"PRAGMA journal_mode = {mode}")
-        load(SqlSink(sqlite_url, f"orders_{mode}"), part(1, 3), epoch={"wal": 1, "delete": 2}[mode]) if mode == "wal" else None
+        load(
+            SqlSink(sqlite_url, f"orders_{mode}"), part(1, 3), epoch={"wal": 1, "delete": 2}[mode]
+        ) if mode == "wal" else None
         assert target.all("PRAGMA journal_mode") == [(mode,)]
 
 
@@ -549,7 +562,11 @@ VALUES: list[tuple[str, pa.DataType, list[Any]]] = [
     ("stamp", pa.timestamp("us"), [MOMENT, dt.datetime(1, 1, 1), MOMENT.replace(microsecond=0)]),
     ("zoned", pa.timestamp("us", "UTC"), [MOMENT.replace(tzinfo=dt.UTC)] * 3),
     ("price", pa.decimal128(12, 2), [decimal.Decimal("0.10"), decimal.Decimal("-1234567890.99"), decimal.Decimal(0)]),
-    ("exact", pa.decimal128(38, 10), [decimal.Decimal("1e-10"), decimal.Decimal("1234567890123456789012345678.0123456789"), decimal.Decimal("-1")]),
+    (
+        "exact",
+        pa.decimal128(38, 10),
+        [decimal.Decimal("1e-10"), decimal.Decimal("1234567890123456789012345678.0123456789"), decimal.Decimal(-1)],
+    ),
 ]
 
 
@@ -656,9 +673,13 @@ def test_more_bad_rows_than_stray_ones_end_the_search(target: Target, monkeypatc
     ],
     ids=["NaN", "uint64", "NUL", "nanoseconds"],
 )
-def test_a_value_that_could_not_be_kept_as_it_is_is_a_bad_row(target: Target, kind: Any, value: Any, database: str) -> None:
+def test_a_value_that_could_not_be_kept_as_it_is_is_a_bad_row(
+    target: Target, kind: Any, value: Any, database: str
+) -> None:
     """SQLite would keep NaN as NULL, PostgreSQL cuts no text at a NUL, neither has nanoseconds."""
-    table = pa.RecordBatch.from_arrays([pa.array([None, value], pa.int64() if database == "both" else kind).cast(kind)], names=["v"])
+    table = pa.RecordBatch.from_arrays(
+        [pa.array([None, value], pa.int64() if database == "both" else kind).cast(kind)], names=["v"]
+    )
     with start(SqlSink(target.url, "orders"), table.schema) as writer:
         if database in ("both", "sqlite" if target.lite else "postgresql"):
             with pytest.raises(BadRow) as caught:
@@ -711,8 +732,12 @@ def test_what_can_be_known_beforehand_is_refused_before_anything_is_made(target:
     assert "'needed'" in str(refusal(target, SCHEMA, if_exists="append"))
     full = pa.schema([("id", text), ("name", text), ("needed", number)])
     assert "'id' is string" in str(refusal(target, full, if_exists="append"))
-    assert "'price'" in str(refusal(target, pa.schema([("id", number), ("needed", number), ("price", text)]), if_exists="append"))
-    assert "'price'" in str(refusal(target, pa.schema([("id", number), ("needed", number), ("name", text)]), if_exists="replace"))
+    assert "'price'" in str(
+        refusal(target, pa.schema([("id", number), ("needed", number), ("price", text)]), if_exists="append")
+    )
+    assert "'price'" in str(
+        refusal(target, pa.schema([("id", number), ("needed", number), ("name", text)]), if_exists="replace")
+    )
     whole = pa.schema([("id", number), ("needed", number), ("name", text)])
     assert "no primary key" in str(refusal(target, whole, if_exists="upsert"))
     assert "no unique index" in str(refusal(target, whole, if_exists="upsert", key="id"))

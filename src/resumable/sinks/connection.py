@@ -9,7 +9,8 @@ Laws kept here:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -129,6 +130,23 @@ class Connection:
             with contextlib.suppress(SQLAlchemyError, self.dialect.error):
                 self.rollback()
             raise
+
+    def patiently(self, act: Callable[[], None], staging: str, table: str) -> None:
+        """Run `act` in a transaction; again if a lock on our staging or the table is in the way, then say whose."""
+        for left in reversed(range(self.dialect.tries)):
+            try:
+                with self.transaction():
+                    act()
+                return
+            except SQLAlchemyError as error:
+                if not self.dialect.locked(error):
+                    raise
+                with self.transaction():
+                    self.dialect.evict(self, staging)
+                if not left:
+                    who = self.dialect.holders(self, table)
+                    raise self.failure(error, f"Table {table!r} is locked ({who})") from None
+            time.sleep(0.2)
 
     @contextlib.contextmanager
     def savepoint(self, name: str) -> Iterator[None]:

@@ -20,9 +20,7 @@ __all__ = ["again", "lay_out"]
 _NOTHING = "Nothing was changed."
 
 
-def lay_out(
-    c: Connection, name: str, schema: pa.Schema, if_exists: str, key: tuple[str, ...], staging: bool
-) -> Layout:
+def lay_out(c: Connection, name: str, schema: pa.Schema, if_exists: str, key: tuple[str, ...], staging: bool) -> Layout:
     """How a new run's rows come into the table `name`; raises what can be known to fail."""
     _names(c, name, schema)
     kind, d = c.dialect.kind(c, name), c.dialect
@@ -35,7 +33,9 @@ def lay_out(
     if kind and kind != "table":
         _refuse(f"{name!r} is a {kind}, not a table.", "Give a table's name.")
     if kind and not staging:
-        _refuse(f"There is a table {name!r} already.", "Loading in plain view goes into a new table only: leave staging on.")
+        _refuse(
+            f"There is a table {name!r} already.", "Loading in plain view goes into a new table only: leave staging on."
+        )
     if not kind:
         layout = _new(schema, if_exists, key, staging)
     else:

@@ -92,7 +92,9 @@ class Ledger:
         try:
             owner = Owner(**json.loads(found.owner)) if found.owner else None
         except (ValueError, TypeError) as error:
-            raise CorruptCheckpoint(f"{where} can't be read: its owner isn't JSON.", safe="Nothing was changed.") from error
+            raise CorruptCheckpoint(
+                f"{where} can't be read: its owner isn't JSON.", safe="Nothing was changed."
+            ) from error
         return Row(
             claim=ClaimId(found.epoch, found.token),
             number=found.number,

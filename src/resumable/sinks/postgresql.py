@@ -16,7 +16,6 @@ import re
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 from psycopg import sql as names
 
@@ -25,14 +24,16 @@ from resumable.errors import TargetError, UsageError
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Layout, Table
 from resumable.sinks.postgresql_schema import describe, sequences
+from resumable.sinks.postgresql_values import copied, odd
 from resumable.sqltypes import sql_type
 
 __all__ = ["Postgresql"]
 
 PATIENCE = "3s"
 """How long to wait for a lock: whoever wants the table behind us waits as well."""
+PIECE = 4096
+"""Rows sent at once: the server parses them while the next are made into text."""
 _SYSTEM = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
-_PLAIN_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
 
 
 class Postgresql:
@@ -64,7 +65,9 @@ class Postgresql:
             known = c.sql("SELECT 1 FROM pg_namespace WHERE nspname = :name", name=schema).scalar() is not None
         if not known:
             raise TargetError(
-                f"The database has no schema {schema!r}." if schema else "The search_path names no schema that is there.",
+                f"The database has no schema {schema!r}."
+                if schema
+                else "The search_path names no schema that is there.",
                 safe="Nothing was changed.",
                 do="Make it, or give schema=.",
             )
@@ -72,7 +75,8 @@ class Postgresql:
 
     def begin(self, c: Connection) -> None:
         c.sql(
-            "SELECT set_config('lock_timeout', :wait, true), set_config('synchronize_seqscans', 'off', true)", wait=PATIENCE
+            "SELECT set_config('lock_timeout', :wait, true), set_config('synchronize_seqscans', 'off', true)",
+            wait=PATIENCE,
         )
 
     def lost(self, c: Connection) -> bool:
@@ -96,7 +100,9 @@ class Postgresql:
         return self.words(origin), origin.diag.column_name or (context[1] if context else None)
 
     def backend(self, c: Connection) -> str:
-        query = "SELECT pid, CAST(backend_start AS text) FROM pg_stat_activity WHERE pid = pg_backend_pid() AND :one = 1"
+        query = (
+            "SELECT pid, CAST(backend_start AS text) FROM pg_stat_activity WHERE pid = pg_backend_pid() AND :one = 1"
+        )
         return json.dumps(list(c.sql(query, one=1).one()))
 
     def dismiss(self, c: Connection, backend: str) -> None:
@@ -192,18 +198,7 @@ class Postgresql:
         return describe(c, name)
 
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
-        if column.type != pa.string():
-            return _rounded(column, declared)
-        mask, why = pc.match_substring(column, "\0"), "holds a NUL character, which PostgreSQL can't keep"
-        if declared is not None and not pc.any(mask).as_py():
-            limit = re.fullmatch(r"character(?: varying)?\((\d+)\)", declared.declared)
-            if limit:  # over-long blanks would be cut off without a word
-                mask = pc.greater(pc.utf8_length(column), int(limit[1]))
-                why = f"is longer than {declared.declared}"
-            elif declared.declared == "numeric":
-                mask = pc.invert(pc.match_substring_regex(column, _PLAIN_NUMBER))
-                why = "isn't a number that numeric would keep as it is"
-        return (mask, why) if pc.any(mask).as_py() else None
+        return odd(column, declared)
 
     def stage(self, c: Connection, staging: str, layout: Layout) -> None:
         if layout.table is None:
@@ -217,7 +212,7 @@ class Postgresql:
         changes = [f"DROP COLUMN {c.quote(x.name)}" for x in layout.table.columns if x.name not in layout.columns]
         if layout.mode == "upsert":
             changes += [f"ALTER COLUMN {c.quote(name)} SET NOT NULL" for name in layout.key]
-        c.sql(f'ALTER TABLE {c.qualified(staging)} {", ".join([*changes, f"ADD COLUMN {ROW} bigint"])}')
+        c.sql(f"ALTER TABLE {c.qualified(staging)} {', '.join([*changes, f'ADD COLUMN {ROW} bigint'])}")
 
     def create(self, c: Connection, name: str, layout: Layout) -> None:
         key = [f"PRIMARY KEY ({c.list(layout.key)})"] if layout.key else []
@@ -231,18 +226,18 @@ class Postgresql:
         return out
 
     def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
-        columns = {field.name: _copied(column) for field, column in zip(rows.schema, rows.columns, strict=True)}
+        columns = {field.name: copied(column) for field, column in zip(rows.schema, rows.columns, strict=True)}
         if layout.mode in ("append", "upsert", "replace"):
             columns[ROW] = pa.array(range(first, first + rows.num_rows), pa.int64())
-        text = io.BytesIO()
-        pyarrow.csv.write_csv(
-            pa.table(columns), text, pyarrow.csv.WriteOptions(include_header=False, batch_size=16384)
-        )
         table = names.Identifier(*([c.schema] if c.schema else []), name)
         into = names.SQL(", ").join(map(names.Identifier, columns))
         copy = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(table, into)
+        data = pa.table(columns)
         with c.raw.cursor() as cursor, cursor.copy(copy) as stream:
-            stream.write(text.getbuffer())
+            for at in range(0, data.num_rows, PIECE):
+                text = io.BytesIO()
+                pyarrow.csv.write_csv(data.slice(at, PIECE), text, pyarrow.csv.WriteOptions(include_header=False))
+                stream.write(text.getbuffer())
 
     def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
         if layout.mode != "new":
@@ -286,23 +281,3 @@ def _literal(name: str) -> str:
 def _oid(c: Connection, name: str) -> int:
     query = "SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :n AND n.nspname = :s"
     return int(c.sql(query, n=name, s=c.schema).scalar_one())
-
-
-def _rounded(column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
-    """Fractions of a second that `timestamp(3)` and the like would round off."""
-    digits = re.match(r"time(?:stamp)?\((\d)\)", declared.declared) if declared else None
-    if digits is None or not (pa.types.is_timestamp(column.type) or pa.types.is_time64(column.type)):
-        return None
-    step, micros = 10 ** (6 - int(digits[1])), column.cast(pa.int64())
-    mask = pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
-    return (mask, f"has a finer fraction than {declared.declared} keeps") if declared and pc.any(mask).as_py() else None
-
-
-def _copied(column: pa.Array) -> pa.Array:
-    """The column as COPY reads it."""
-    kind = column.type
-    if pa.types.is_binary(kind):
-        return pa.array([None if v is None else "\\x" + v.hex() for v in column.to_pylist()], pa.string())
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        return column.cast(pa.timestamp("us", "UTC"))
-    return column

@@ -103,7 +103,9 @@ class _Publishing:
         """Refuse rows of the input that share a unique key. NULLs are never equal."""
         terms = self._terms(unique)
         filled = " AND ".join(f"{self.c.quote(x)} IS NOT NULL" for x in unique.columns)
-        same = " AND ".join(f"{a} = {b}" for a, b in zip(self._terms(unique, "s."), self._terms(unique, "d."), strict=True))
+        same = " AND ".join(
+            f"{a} = {b}" for a, b in zip(self._terms(unique, "s."), self._terms(unique, "d."), strict=True)
+        )
         found = self.c.sql(
             f"SELECT s.{ROW}, d.first FROM {self.staged} s JOIN (SELECT {self.c.list(unique.columns)}, min({ROW}) AS first"
             f" FROM {self.staged} x WHERE {filled} GROUP BY {', '.join(terms)} HAVING count(*) > 1) d ON {same}"
@@ -111,11 +113,15 @@ class _Publishing:
         ).all()
         if found:
             told = ", ".join(f"{self.numbers.told(n)} has that of {self.numbers.told(first)}" for n, first in found)
-            raise self._bad(found, f"Rows of the source share the unique key ({_names(unique.columns)}): {told}.", unique)
+            raise self._bad(
+                found, f"Rows of the source share the unique key ({_names(unique.columns)}): {told}.", unique
+            )
 
     def present(self, unique: Unique) -> None:
         """Refuse rows whose unique key the table has already."""
-        same = " AND ".join(f"{a} = {b}" for a, b in zip(self._terms(unique, "t."), self._terms(unique, "s."), strict=True))
+        same = " AND ".join(
+            f"{a} = {b}" for a, b in zip(self._terms(unique, "t."), self._terms(unique, "s."), strict=True)
+        )
         found = self.c.sql(
             f"SELECT s.{ROW} FROM {self.staged} s JOIN {self.target} t ON {same} ORDER BY s.{ROW} LIMIT {SHOWN}"
         ).all()
@@ -133,7 +139,9 @@ class _Publishing:
         if key.own and set(key.parent_columns) <= set(self.layout.columns):
             parents.append(self.staged)
         absent = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same})" for parent in parents) or "1 = 1"
-        found = c.sql(f"SELECT s.{ROW} FROM {self.staged} s WHERE {filled} AND {absent} ORDER BY s.{ROW} LIMIT {SHOWN}").all()
+        found = c.sql(
+            f"SELECT s.{ROW} FROM {self.staged} s WHERE {filled} AND {absent} ORDER BY s.{ROW} LIMIT {SHOWN}"
+        ).all()
         if found:
             what = f"The foreign key ({_names(key.columns)}) of {self._rows(found)} refers to no row of {key.parent}."
             raise self._bad(found, what, Unique(key.columns))
@@ -161,7 +169,8 @@ class _Publishing:
 
     def _terms(self, unique: Unique, prefix: str = "") -> list[str]:
         return [
-            f"{prefix}{self.c.quote(x)}" + (f" COLLATE {self.c.quote(unique.collations[x])}" if x in unique.collations else "")
+            f"{prefix}{self.c.quote(x)}"
+            + (f" COLLATE {self.c.quote(unique.collations[x])}" if x in unique.collations else "")
             for x in unique.columns
         ]
 

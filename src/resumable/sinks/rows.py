@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.errors import BadRow
+from resumable.protocols import Batch, Reject
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
 
-__all__ = ["Misfit", "Numbers", "cast", "store"]
+__all__ = ["Misfit", "Numbers", "bad_row", "cast", "numbered", "store", "without"]
 
 MOST = 1000
 """Rows of one batch that may be refused by the database, at about 17 statements each."""
@@ -139,3 +140,36 @@ def _halve(
     if all_misfits or not misfits:
         _halve(c, name, layout, rows[half:], at + half, first, misfits, all_misfits)
 
+
+def numbered(batch: Batch) -> Sequence[int]:
+    """The source's numbers of the batch's rows: those that were put aside before are left out."""
+    count = batch.rows.num_rows
+    if not batch.rejects:
+        return range(batch.row, batch.row + count)
+    gone = {reject.row for reject in batch.rejects}
+    return [n for n in range(batch.row, batch.row + count + len(gone)) if n not in gone][:count]
+
+
+def without(
+    rows: pa.RecordBatch, misfits: list[Misfit], numbers: Sequence[int], rejects: list[Reject]
+) -> tuple[pa.RecordBatch, Sequence[int]]:
+    """The rest; the misfits become rejects, one a row."""
+    if not misfits:
+        return rows, numbers
+    gone = {m.index: m for m in reversed(misfits)}
+    rejects += [Reject(numbers[i], m.reason, m.column) for i, m in gone.items()]
+    rest = [i for i in range(rows.num_rows) if i not in gone]
+    return rows.take(pa.array(rest, pa.int64())), [numbers[i] for i in rest]
+
+
+def bad_row(misfit: Misfit, numbers: Sequence[int]) -> BadRow:
+    """The error for a misfit of a batch whose rows have those numbers."""
+    row, column = numbers[misfit.index], misfit.column
+    where = "" if column is None else f", column {column!r}"
+    return BadRow(
+        f"Row {row}{where} doesn't fit the target: {misfit.reason}.",
+        row=row,
+        column=column,
+        safe="All that was committed is safe.",
+        do="Put the row right and run the same again, or put such rows aside (onbad_row='quarantine').",
+    )

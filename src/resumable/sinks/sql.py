@@ -63,7 +63,11 @@ class SqlSink:
         """The types of the columns of a table that is there and will be added to; {} if there is none."""
         if self.if_exists == "fail":
             return {}
-        with Connection(self.target, self.schema) as c, c.errors(f"Table {self.table!r} can't be looked at"), c.reading():
+        with (
+            Connection(self.target, self.schema) as c,
+            c.errors(f"Table {self.table!r} can't be looked at"),
+            c.reading(),
+        ):
             if c.dialect.kind(c, self.table) != "table":
                 return {}
             columns = c.dialect.describe(c, self.table).columns

@@ -17,7 +17,6 @@ import time
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
@@ -26,6 +25,7 @@ from resumable.errors import UsageError
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Layout, Table
 from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe
+from resumable.sinks.sqlite_values import kept, odd
 from resumable.sqltypes import sql_type
 
 __all__ = ["Sqlite"]
@@ -178,16 +178,7 @@ class Sqlite:
         return describe(c, name)
 
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
-        kind, mask, why = column.type, None, ""
-        if pa.types.is_floating(kind):
-            mask, why = pc.is_nan(column), "is NaN, which SQLite would keep as NULL"
-        elif kind == pa.uint64():
-            mask = pc.greater(column, pa.scalar(2**63 - 1, kind))
-            why = "is past 64 bits, SQLite's greatest integer"
-        elif pa.types.is_decimal(kind) and kind.precision > 15 and declared and affinity(declared.declared) != "TEXT":
-            digits = ["" if v is None else format(abs(v), "f").replace(".", "").strip("0") for v in column.to_pylist()]
-            mask, why = pa.array([len(d) > 15 for d in digits]), "has more than 15 digits, which SQLite would round"
-        return (mask, why) if mask is not None and pc.any(mask).as_py() else None
+        return odd(column, declared)
 
     def stage(self, c: Connection, staging: str, layout: Layout) -> None:
         if layout.mode == "new" or layout.table is None:
@@ -228,7 +219,7 @@ class Sqlite:
         width, count = rows.num_columns, rows.num_rows
         flat: list[Any] = [None] * (width * count)
         for i, column in enumerate(rows.columns):
-            flat[i::width] = _values(column)
+            flat[i::width] = kept(column)
         many = max(1, min(ROWS, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
         row, step = "(" + ",".join("?" * width) + ")", many * width
         insert = f"INSERT INTO {c.qualified(name)} ({c.list(rows.schema.names)}) VALUES "
@@ -263,7 +254,9 @@ class Sqlite:
     def overriding(self, layout: Layout) -> str:
         return ""
 
-    def settle(self, c: Connection, name: str, staging: str, layout: Layout) -> None: ...  # AUTOINCREMENT follows by itself
+    def settle(
+        self, c: Connection, name: str, staging: str, layout: Layout
+    ) -> None: ...  # AUTOINCREMENT follows by itself
 
 
 def _names(layout: Layout) -> list[str]:
@@ -275,26 +268,3 @@ def _strict(c: Connection, name: str) -> bool:
         query = "SELECT strict FROM pragma_table_list WHERE schema = ? AND lower(name) = lower(?)"
         return bool(c.sa.exec_driver_sql(query, (c.schema or "main", name)).scalar())
     return False
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """The values as SQLite keeps them."""
-    kind = column.type
-    if pa.types.is_boolean(kind):
-        column = column.cast(pa.int8())
-    elif pa.types.is_date(kind):
-        column = column.cast(pa.date32()).cast(pa.string())
-    elif pa.types.is_timestamp(kind):
-        text = _whole(column.cast(pa.timestamp("us")).cast(pa.string()))
-        column = text if kind.tz is None else pc.binary_join_element_wise(text, "+00:00", "")
-    elif pa.types.is_time(kind):
-        column = _whole(column.cast(pa.time64("us")).cast(pa.string()))
-    elif pa.types.is_decimal(kind):
-        return [None if v is None else format(v, "f") for v in column.to_pylist()]
-    values: list[Any] = column.to_pylist()
-    return values
-
-
-def _whole(text: pa.Array) -> pa.Array:
-    """Without a fraction of zero."""
-    return pc.if_else(pc.ends_with(text, ".000000"), pc.utf8_slice_codeunits(text, 0, -7), text)

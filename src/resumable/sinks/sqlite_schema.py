@@ -139,7 +139,7 @@ def _checks(statement: str) -> Iterator[tuple[str, set[str]]]:
         elif word == ")":
             depth -= 1
             if depth == 1 and begun >= 0:
-                yield f"{label}CHECK {statement[begun:m.end()]}", names
+                yield f"{label}CHECK {statement[begun : m.end()]}", names
                 begun = -1
         elif m.lastgroup == "name" and begun >= 0:
             names.add((word[1:-1] if word[0] in '"`[' else word).lower())

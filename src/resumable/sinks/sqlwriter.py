@@ -11,7 +11,6 @@ Laws kept here:
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -21,7 +20,7 @@ import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import BadRow, ResumableError, TargetChanged, TargetError, UsageError
+from resumable.errors import ResumableError, TargetChanged, TargetError, UsageError
 from resumable.protocols import Batch, Claimant, Reject
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
@@ -29,7 +28,7 @@ from resumable.sinks.layout import again, lay_out
 from resumable.sinks.ledger import Ledger
 from resumable.sinks.opening import recover, superseded
 from resumable.sinks.publishing import publish
-from resumable.sinks.rows import Misfit, Numbers, cast, store
+from resumable.sinks.rows import Numbers, bad_row, cast, numbered, store, without
 from resumable.sinks.staging import staging_name, sweep
 
 if TYPE_CHECKING:
@@ -95,19 +94,19 @@ class SqlWriter:
         if not batch.rows.num_rows:
             return ()
         layout, c, strict = self._ready(), self._c, self._sink.on_bad_row == "raise"
-        kept: Sequence[int] = _numbered(batch)
+        kept: Sequence[int] = numbered(batch)
         rejects: list[Reject] = []
         rows, misfits = cast(batch.rows, layout, c)
         if misfits and strict:
-            raise _bad_row(min(misfits, key=lambda m: m.index), kept)
-        rows, kept = _without(rows, misfits, kept, rejects)
+            raise bad_row(min(misfits, key=lambda m: m.index), kept)
+        rows, kept = without(rows, misfits, kept, rejects)
         with c.errors("The rows can't be stored"):
             c.begin()
             with c.savepoint("resumable_batch"):
                 misfits = store(c, self._state["staging"], layout, rows, self._rows + 1, all_misfits=not strict)
                 if misfits and strict:
-                    raise _bad_row(misfits[0], kept)
-        rows, kept = _without(rows, misfits, kept, rejects)
+                    raise bad_row(misfits[0], kept)
+        rows, kept = without(rows, misfits, kept, rejects)
         self._numbers.note(self._rows + 1, kept)
         self._rows += rows.num_rows
         return tuple(sorted(rejects, key=lambda r: r.row))
@@ -175,7 +174,12 @@ class SqlWriter:
         def act() -> None:
             row = self._ledger.read(lock=True)
             if row is not None and (row.claim == self._claim.id or row.checkpoint.over):
-                sweep(self._c, self._claim.run, self._claim.id, None if row.checkpoint.over else row.checkpoint.sink["staging"])
+                sweep(
+                    self._c,
+                    self._claim.run,
+                    self._claim.id,
+                    None if row.checkpoint.over else row.checkpoint.sink["staging"],
+                )
 
         with self._c.errors("Older leftovers can't be swept"):
             self._patiently(act)
@@ -286,7 +290,9 @@ class SqlWriter:
         with c.errors("The target can't be looked at"), c.reading():
             if self._layout is None:
                 schema = self._schema(self.last)
-                self._layout = again(c, state["table"], schema, state["mode"], tuple(state["key"]), fresh=state["fresh"])
+                self._layout = again(
+                    c, state["table"], schema, state["mode"], tuple(state["key"]), fresh=state["fresh"]
+                )
             there = c.dialect.kind(c, state["staging"]) == "table"
         if not there:
             if self._rows or state["mode"] == "direct":
@@ -301,59 +307,10 @@ class SqlWriter:
         return self._layout
 
     def _patiently(self, act: Callable[[], None]) -> None:
-        """Run `act` in a transaction, again if a lock is in the way."""
-        c = self._c
-        for left in reversed(range(c.dialect.tries)):
-            try:
-                with c.transaction():
-                    act()
-                return
-            except SQLAlchemyError as error:
-                if not c.dialect.locked(error):
-                    raise
-                with c.transaction():
-                    if staging := self._state.get("staging"):
-                        c.dialect.evict(c, staging)
-                if not left:
-                    who = c.dialect.holders(c, self._sink.table)
-                    raise c.failure(error, f"Table {self._sink.table!r} is locked ({who})") from None
-            time.sleep(0.2)
+        self._c.patiently(act, self._state.get("staging", ""), self._sink.table)
 
     def _fenced(self) -> NoReturn:
         self._forget()
         with self._c.errors("The ledger can't be read"), self._c.reading():
             row = self._ledger.read()
         raise superseded(self._claim.run, row)
-
-
-def _numbered(batch: Batch) -> Sequence[int]:
-    """The source's numbers of the batch's rows: those that were put aside before are left out."""
-    count = batch.rows.num_rows
-    if not batch.rejects:
-        return range(batch.row, batch.row + count)
-    gone = {reject.row for reject in batch.rejects}
-    return [n for n in range(batch.row, batch.row + count + len(gone)) if n not in gone][:count]
-
-
-def _without(
-    rows: pa.RecordBatch, misfits: list[Misfit], numbers: Sequence[int], rejects: list[Reject]
-) -> tuple[pa.RecordBatch, Sequence[int]]:
-    """The rest; the misfits become rejects, one a row."""
-    if not misfits:
-        return rows, numbers
-    gone = {m.index: m for m in reversed(misfits)}
-    rejects += [Reject(numbers[i], m.reason, m.column) for i, m in gone.items()]
-    rest = [i for i in range(rows.num_rows) if i not in gone]
-    return rows.take(pa.array(rest, pa.int64())), [numbers[i] for i in rest]
-
-
-def _bad_row(misfit: Misfit, numbers: Sequence[int]) -> BadRow:
-    row, column = numbers[misfit.index], misfit.column
-    where = "" if column is None else f", column {column!r}"
-    return BadRow(
-        f"Row {row}{where} doesn't fit the target: {misfit.reason}.",
-        row=row,
-        column=column,
-        safe="All that was committed is safe.",
-        do="Put the row right and run the same again, or put such rows aside (on_bad_row='quarantine').",
-    )

@@ -111,7 +111,7 @@ class Parser:
             record = block[begin:end]
             fault = self._fault(record)
             if truncated and index == len(records) - 1:
-                fault = "a quoted field is never closed: the file may have been cut off", None
+                fault = ("a quoted field is never closed: the file may have been cut off", None)
             if fault is None:
                 good.append(record)
                 kept.append(index)

@@ -1,0 +1,76 @@
+"""Move many rows, stop at any moment, go on or call it off: exactly once.
+
+    import resumable
+
+    for progress in resumable.upload("orders.csv", "sqlite:///shop.db", "orders"):
+        print(progress)
+"""
+
+from resumable import errors, sinks, sources, stores
+from resumable.checkpoint import Checkpoint, CheckpointStore
+from resumable.errors import (
+    AlreadyCompleted,
+    AlreadyRunning,
+    BadRow,
+    ConnectionLost,
+    CorruptCheckpoint,
+    NotHonoured,
+    OptionsChanged,
+    Paused,
+    ResumableError,
+    SourceChanged,
+    SourceError,
+    StoreError,
+    Superseded,
+    TargetChanged,
+    TargetError,
+    TargetExists,
+    Terminated,
+    UnknownRun,
+    UsageError,
+)
+from resumable.export import export
+from resumable.pipeline import Pipeline, runs
+from resumable.progress import Progress
+from resumable.protocols import Batch, Reject, Sink, Source, Writer
+from resumable.upload import upload
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlreadyCompleted",
+    "AlreadyRunning",
+    "BadRow",
+    "Batch",
+    "Checkpoint",
+    "CheckpointStore",
+    "ConnectionLost",
+    "CorruptCheckpoint",
+    "NotHonoured",
+    "OptionsChanged",
+    "Paused",
+    "Pipeline",
+    "Progress",
+    "Reject",
+    "ResumableError",
+    "Sink",
+    "Source",
+    "SourceChanged",
+    "SourceError",
+    "StoreError",
+    "Superseded",
+    "TargetChanged",
+    "TargetError",
+    "TargetExists",
+    "Terminated",
+    "UnknownRun",
+    "UsageError",
+    "Writer",
+    "errors",
+    "export",
+    "runs",
+    "sinks",
+    "sources",
+    "stores",
+    "upload",
+]
