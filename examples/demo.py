@@ -30,14 +30,15 @@ UPLOAD = "resumable upload flights.csv sqlite:///flights.db flights --null NA --
 EXPORT = "resumable export sqlite:///flights.db flights flights-out.csv --every 0.1 --json"
 
 
-def main() -> int:
-    """Run the demo; 0 if every row arrived exactly once."""
+def main() -> None:
+    """Run the demo; it fails if any sentence it prints isn't so."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     rows = make_flights(FOLDER / "flights.csv")
     say(f"demo/flights.csv has {rows:,} flights. They shall go into a table, but the process is killed half-way:")
 
     safe = step(UPLOAD, kill_at=rows // 3)
+    check("flights" not in tables(), "the table flights is there already")
     say(f"It is dead. {safe:,} rows were committed. They wait in a table beside the target; nobody sees half a table:")
     print("    tables in flights.db:", *tables())
     say("The run is remembered:")
@@ -48,34 +49,32 @@ def main() -> int:
     say("Now the way back, from the table into a file, and again it is killed:")
 
     safe = step(EXPORT, kill_at=rows // 3)
+    check(not (FOLDER / "flights-out.csv").exists(), "flights-out.csv is there already")
     say(f"Dead again, with {safe:,} rows written; there is no file flights-out.csv yet. The same line goes on:")
     step(EXPORT)
     show("resumable list")
 
     same, lines = compare(FOLDER / "flights.csv", FOLDER / "flights-out.csv")
-    if not same or lines != rows:
-        say(f"FAILED: row {lines + 1:,} of flights-out.csv isn't the one of flights.csv.")
-        return 1
+    check(same and lines == rows, f"row {lines + 1:,} of flights-out.csv isn't the one of flights.csv")
     say(f"All {lines:,} rows are there, each once, in order, every value as it was. Look around in demo/.")
-    return 0
 
 
 def step(line: str, kill_at: int | None = None) -> int:
     """Run a command, and kill it once it has committed `kill_at` rows; how many rows are safe."""
     command(line)
-    rows = 0
+    rows, killed = 0, False
     with subprocess.Popen(program(line), cwd=FOLDER, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for report in process.stdout:
             progress = json.loads(report)
             rows = progress["rows"]
             print(f"    {rows:>9,} rows are safe, {progress['fraction'] or 0:4.0%}")
-            if kill_at is not None and rows >= kill_at and process.poll() is None:
+            if kill_at is not None and rows >= kill_at and not killed:
                 print(f"    kill -9 {process.pid}")
                 process.send_signal(signal.SIGKILL)
-                kill_at = None
-    if process.returncode not in (0, -signal.SIGKILL):
-        sys.exit(f"That failed, with status {process.returncode}.")
+                killed = True
+    expected = 0 if kill_at is None else -signal.SIGKILL
+    check(process.returncode == expected, f"the exit status is {process.returncode}, not {expected}")
     return rows
 
 
@@ -100,6 +99,12 @@ def command(line: str) -> None:
 def say(text: str) -> None:
     """A sentence to the newcomer."""
     print(f"\n{text}", flush=True)
+
+
+def check(holds: bool, otherwise: str) -> None:
+    """End the demo if what it is about to say isn't so."""
+    if not holds:
+        sys.exit(f"\nThe demo FAILED: {otherwise}.")
 
 
 def tables() -> list[str]:
@@ -134,4 +139,4 @@ def compare(ours: Path, theirs: Path) -> tuple[bool, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

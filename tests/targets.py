@@ -19,7 +19,7 @@ from resumable.protocols import Batch, Claimant
 from resumable.sinks.sql import SqlSink
 from resumable.sinks.sqlwriter import SqlWriter
 
-__all__ = ["Target", "batch", "claimant", "crash", "load", "start"]
+__all__ = ["Target", "batch", "claimant", "crash", "crashing", "load", "start", "terminate"]
 
 RUN = "upload-orders"
 

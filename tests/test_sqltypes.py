@@ -129,7 +129,9 @@ def test_what_arrow_has_no_exact_type_for_is_the_database_s_text(text):
     assert pa.string() == arrow_type(declared_type(text, "postgresql"), "postgresql")
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.map_(pa.string(), pa.int8())])
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.map_(pa.string(), pa.int8())]
+)
 def test_nested_types_are_refused_with_the_column_s_name(kind):
     """A table has no column for them."""
     with pytest.raises(UsageError, match="Column 'tags' is of type"):

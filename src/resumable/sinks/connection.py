@@ -50,15 +50,15 @@ class Connection:
         self.open = False
         """Whether a transaction is open."""
         self.schema: str | None = schema
-        with self.errors("The database can't be opened", safe="Nothing was changed."):
-            self.sa: sa.Connection = self.engine.connect()
-            try:
+        try:
+            with self.errors("The database can't be opened", safe="Nothing was changed."):
+                self.sa: sa.Connection = self.engine.connect()
                 self.dialect.attach(self)
                 self.schema = self.dialect.home(self, schema)
                 self.rollback()
-            except BaseException:
-                self.sa.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Connection:
         return self
@@ -74,15 +74,17 @@ class Connection:
 
     def close(self) -> None:
         """Drop what wasn't committed, and the connection."""
-        if self.sa.closed:
-            return
+        if hasattr(self, "sa") and not self.sa.closed:
+            self._end()
+        if self._own:
+            self.engine.dispose()
+
+    def _end(self) -> None:
         with contextlib.suppress(SQLAlchemyError, self.dialect.error):
             self.rollback()
             self.dialect.detach(self)
         with contextlib.suppress(SQLAlchemyError, self.dialect.error):
             self.sa.close()
-        if self._own:
-            self.engine.dispose()
 
     def quote(self, name: str) -> str:
         """The name, for SQL."""
@@ -141,7 +143,7 @@ class Connection:
             except SQLAlchemyError as error:
                 if not self.dialect.locked(error):
                     raise
-                with self.transaction():
+                with contextlib.suppress(SQLAlchemyError), self.transaction():  # it may not be ours to end
                     self.dialect.evict(self, staging)
                 if not left:
                     who = self.dialect.holders(self, table)

@@ -134,11 +134,17 @@ class Ledger:
 
     def drop(self) -> None:
         """Drop the table if no row is left; where somebody is at work in it, they will."""
-        with contextlib.suppress(SQLAlchemyError), self.c.transaction():
-            if self.exists():
-                self.c.dialect.seize(self.c, NAME)
-                if not self.c.sa.execute(sa.select(self.table.c.name).limit(1)).all():
-                    self.c.sa.execute(sa.schema.DropTable(self.table))
+        with contextlib.suppress(SQLAlchemyError):
+            with self.c.reading():
+                unused = self._unused()
+            if unused:
+                with self.c.transaction():
+                    self.c.dialect.seize(self.c, NAME)
+                    if self._unused():
+                        self.c.sa.execute(sa.schema.DropTable(self.table))
+
+    def _unused(self) -> bool:
+        return self.exists() and not self.c.sa.execute(sa.select(self.table.c.name).limit(1)).all()
 
     def _values(self, claim: Claimant, checkpoint: Checkpoint) -> dict[str, Any]:
         return {

@@ -14,6 +14,7 @@ The rules were found by model checking (docs/design.md); what the row says count
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Protocol
@@ -72,16 +73,22 @@ def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, bi
                     raise _Faster
                 birth.enter()
             return first
-        except _Faster:
+        except BaseException as error:
             birth.unmake()
-        except BaseException:
-            birth.unmake()
-            raise
+            if not (isinstance(error, _Faster) or (isinstance(error, SQLAlchemyError) and _dropped(c, ledger))):
+                raise
     raise TargetError(
         f"The ledger row of run {claim.run!r} comes and goes: others are at work on the same run.",
         safe="Nothing was changed.",
         do="Run the same again.",
     )
+
+
+def _dropped(c: Connection, ledger: Ledger) -> bool:
+    """Whether another run took the ledger away with its last row, just when it was to be used."""
+    with contextlib.suppress(SQLAlchemyError), c.reading():
+        return not ledger.exists()
+    return False
 
 
 class _Faster(Exception):
@@ -111,6 +118,8 @@ def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> 
                 return replace(row, checkpoint=mine)
         except SQLAlchemyError as error:
             if not c.dialect.locked(error):
+                if _dropped(c, ledger) and time.monotonic() < end:
+                    continue
                 raise
             _force(c, ledger, claim, last, error, final=time.monotonic() > end)
 
@@ -131,7 +140,7 @@ def _force(
             safe="Nothing was changed.",
             do="If that process hangs, end it; then run the same again.",
         ) from None
-    with c.transaction():
+    with contextlib.suppress(SQLAlchemyError), c.transaction():  # it may not be ours to end: then we wait
         c.dialect.dismiss(c, row.backend)
     time.sleep(0.1)
 

@@ -165,13 +165,6 @@ class Sqlite:
             return "the connection is read-only (PRAGMA query_only)"
         if {"rowid", "_rowid_", "oid"} <= {name.lower() for name in _names(layout)}:
             return "columns named rowid, _rowid_ and oid all at once leave no way to keep the rows in order"
-        try:
-            self.begin(c)  # finds a file or folder that can't be written
-            c.sa.rollback()
-        except OperationalError as error:
-            if "readonly" in str(error).replace("-", ""):
-                return "the database file can't be written"
-            raise
         return ""
 
     def describe(self, c: Connection, name: str) -> Table:

@@ -26,8 +26,9 @@ class ArrowSource:
     """A pyarrow Table or RecordBatch, a pandas or polars frame, whatever has `__arrow_c_stream__`; or a callable.
 
     A callable is asked for a new stream of the same rows whenever reading begins; rows before the position are
-    skipped, so reading on costs what reading them costs. Of a pandas frame a `RangeIndex` is left out, any other
-    index becomes columns in front. Types are made plain: large_string, string_view, dictionary are what they hold.
+    skipped, so reading on costs what reading them costs. Of a pandas frame a `RangeIndex` without a name is left out;
+    any other index becomes columns in front. Types are made plain: large_string, string_view, dictionary are what
+    they hold.
     Position: `{"row": rows read}`.
     """
 
@@ -120,7 +121,7 @@ def _table(data: Any) -> pa.Table:
 
 def _from_pandas(frame: Any) -> pa.Table:
     index = frame.index
-    if type(index).__name__ != "RangeIndex":
+    if type(index).__name__ != "RangeIndex" or index.name is not None:
         # Levels without a name are called as pandas calls them: index, level_0, ...
         frame = frame.reset_index()
     try:

@@ -113,7 +113,7 @@ class Parser:
             if truncated and index == len(records) - 1:
                 fault = ("a quoted field is never closed: the file may have been cut off", None)
             if fault is None:
-                good.append(record)
+                good.append(record.rstrip(b"\r\n") + b"\n")  # a \r and a \n that meet would be one line end
                 kept.append(index)
             else:
                 faults.append(Fault(index, begin, end, *fault))

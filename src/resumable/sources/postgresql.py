@@ -184,7 +184,7 @@ def _chunk(
 
 def _parse(text: bytes, schema: pa.Schema) -> pa.RecordBatch:
     """The CSV as a batch of the schema. Raises `ArrowInvalid` or `ValueError` for what doesn't fit."""
-    table = _read(text, [pa.string() if pa.types.is_binary(field.type) else field.type for field in schema])
+    table = _read(text, [pa.string() if _by_hand(field.type) else field.type for field in schema])
     columns = [_plain(table.column(i), field.type) for i, field in enumerate(schema)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -206,11 +206,16 @@ def _read(text: bytes, kinds: list[pa.DataType]) -> pa.Table:
     )
 
 
+def _by_hand(kind: pa.DataType) -> bool:
+    """What Arrow doesn't read from CSV itself."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_decimal256(kind))
+
+
 def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     if pa.types.is_binary(kind):
         return pa.array([None if v is None else bytes.fromhex(v[2:]) for v in array.to_pylist()], pa.binary())
-    return array
+    return array.cast(kind)
 
 
 def _repeated(columns: list[pa.Array]) -> int | None:

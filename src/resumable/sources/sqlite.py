@@ -9,6 +9,7 @@ A key's value is kept as SQLite has it: integers and text as they are, `{"float"
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Generator
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,8 @@ __all__ = ["Sqlite"]
 
 SAMPLE = 1_000
 """Rows that are looked at before a run to see whether values are what their columns declare."""
+STEP = 256
+"""Rows fetched at once: enough for speed."""
 
 
 class Sqlite:
@@ -102,7 +105,7 @@ class Sqlite:
         places = [len(schema)] if key.hidden else [schema.names.index(name) for name in key.names]
         cursor = driver.cursor()
         cursor.row_factory = None
-        cursor.arraysize = 64
+        cursor.arraysize = 16
         try:
             cursor.execute(sql, parameters)
             parts: list[Chunk] = []
@@ -111,8 +114,8 @@ class Sqlite:
                 part = _chunk(fetched, schema, places, key.proven, count)
                 parts.append(part)
                 size, count = size + part.rows.nbytes, count + len(fetched)
-                # Steps of about an eighth of a batch: rows may be a few bytes long, or megabytes.
-                cursor.arraysize = max(1, min(MAX_ROWS // 8, MAX_BYTES * count // (8 * max(size, 1))))
+                # Small steps: after rows of a few bytes there may come rows of megabytes.
+                cursor.arraysize = max(1, min(STEP, MAX_BYTES * count // (8 * max(size, 1))))
                 if count == MAX_ROWS or size >= MAX_BYTES:
                     yield _joined(parts)
                     parts, size, count = [], 0, 0
@@ -204,6 +207,8 @@ def _rowid(driver: Any, space: str, table: str, taken: set[str]) -> str | None:
 def _query_columns(driver: Any, sql: str) -> tuple[Column, ...]:
     """A query's columns; a view that nobody else sees tells which of them come from a declared column."""
     names = [part[0] for part in driver.execute(f"SELECT * FROM {sql} LIMIT 0").description]
+    # SQLite tells columns of one name apart by itself; whether it meant them so, only their author knows.
+    names = [re.sub(r":\d+$", "", name) if name.rpartition(":")[0] in names else name for name in names]
     declared = [""] * len(names)
     try:
         driver.execute(f"CREATE TEMP VIEW resumable_query AS SELECT * FROM {sql}")
