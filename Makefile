@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check bench format clean
 
 help:  ## say what there is (this)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,6 +27,10 @@ check: .venv/lint  ## lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench: .venv/bench  ## measure upload, export and resume beside other tools (SCALE=1: 766 MB)
+	@$(BIN)/python benchmarks/load.py --scale $(or $(SCALE),0.2)
+	@$(BIN)/python benchmarks/resume.py --scale $(or $(SCALE),0.2)
 
 format: .venv/lint  ## put the code into its format
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -65,6 +69,11 @@ clean:  ## remove .venv, the demo's folder and caches
 .venv/lint: .venv/test
 	@echo "Installing the linters ..."
 	@$(PIP) install --group lint
+	@touch $@
+
+.venv/bench: .venv/base
+	@echo "Installing what the benchmarks compare with ..."
+	@$(PIP) install --group bench
 	@touch $@
 
 .venv/demo: .venv/base

@@ -32,7 +32,7 @@ def lineitem(scale: float, folder: Path) -> Path:
     path = folder / f"lineitem-{scale:g}" / "lineitem.csv"
     if not path.exists():
         generator = Path(sys.executable).with_name("tpchgen-cli")
-        command = [generator, "-s", f"{scale:g}", "--tables", "lineitem", "--format", "csv", "--output-dir", path.parent]
+        command = [generator, "csv", "-s", f"{scale:g}", "--tables", "lineitem", "--output-dir", path.parent]
         path.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path

@@ -112,7 +112,8 @@ def test_each_step_is_durable_and_the_target_is_untouched_until_the_end() -> Non
     world, store = World(), MemoryStore()
     for step in pipeline(world, store):
         record, row = store.load("m"), world.row()
-        assert record is not None and row is not None
+        assert record is not None
+        assert row is not None
         assert step.rows == record.checkpoint.rows == row.rows
         assert world.target == ([-1] if step.status == "running" else ALL)
 

@@ -17,19 +17,31 @@ __all__ = ["connect", "plain_url", "redact", "reason", "resolved_url"]
 
 _SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "token", "secret"}
 _NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
+_TWICE = re.compile(r"(?s)[\w+]+://[^:/]*:[^@]*@.*@")
+_SCHEME = re.compile(r"[\w+.-]*:/+")
 _QUERY = re.compile(rf"(?i)\b({'|'.join(sorted(_SECRETS))})=[^&\s'\"]*")
 
 
 def _parse(url: str | URL) -> URL:
     try:
-        parsed = make_url(url)
+        # With two @ the password's end would be taken for a host, and hosts are printed and stored.
+        parsed = None if isinstance(url, str) and _TWICE.match(url) else make_url(url)
     except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None:
         raise UsageError(
-            f"{redact(str(url))!r} is no database URL.",
+            f"{_shown(str(url))!r} is no database URL.",
             safe="Nothing was touched.",
             do="Write it like sqlite:///shop.db or postgresql://user@host/shop; escape @ and / in a user or password as %40 and %2F.",
-        ) from None
+        )
     return parsed
+
+
+def _shown(url: str) -> str:
+    """A text that may be a URL gone wrong, without anything in it that may be a password."""
+    head, at, tail = url.rpartition("@")
+    scheme = _SCHEME.match(head)
+    return f"{scheme[0] if scheme else ''}***@{redact(tail)}" if at else redact(url)
 
 
 def resolved_url(url: str | URL) -> URL:
@@ -84,19 +96,29 @@ def connect(url: str | URL | Engine) -> Engine:
             f"No database is known as {parsed.drivername!r}.", safe="Nothing was touched.", do="Use sqlite:/// or postgresql://."
         ) from None
     except ModuleNotFoundError as error:
+        if parsed.get_backend_name() != "postgresql":
+            raise UsageError(
+                f"Databases of {parsed.get_backend_name()} can't be used yet.",
+                safe="Nothing was touched.",
+                do="Use sqlite:/// or postgresql://.",
+            ) from None
         raise UsageError(
             f"{parsed.get_backend_name()} needs the package {error.name!r}, which isn't installed.",
             safe="Nothing was touched.",
             do="pip install 'resumable-pipelines[postgres]'.",
         ) from None
+    except (ArgumentError, TypeError, ValueError) as error:  # what follows the ? in it
+        raise UsageError(
+            f"{plain_url(parsed)!r} can't be used: {reason(error, url)}.", safe="Nothing was touched.", do="Correct the URL."
+        ) from None
 
 
 def reason(error: BaseException, url: str | URL | None = None) -> str:
-    """The driver's own words, in one line, without SQL, parameters or passwords."""
+    """The driver's own words, in one line without a full stop, and without SQL, parameters or passwords."""
     origin = getattr(error, "orig", None) or error
     diag: Any = getattr(origin, "diag", None)
     text = getattr(diag, "message_primary", None) or str(origin) or type(origin).__name__
-    return redact(" ".join(str(text).split()), url)
+    return redact(" ".join(str(text).split()), url).rstrip(" .?!")
 
 
 def failure(error: BaseException, family: type[ResumableError], what: str, *, safe: str, do: str, url: str | URL | None = None) -> ResumableError:

@@ -16,7 +16,8 @@ def explain(plan: Plan) -> str:
     last = record.checkpoint if record is not None else Checkpoint()
     lines = [f"Run {plan.name!r} is {state}."]
     if state == "completed":
-        lines.append(f"{last.rows:,} rows are published. The same call does nothing while the source is the same.")
+        again = "begins a new run, since the source has changed" if plan.stale(last) else "does nothing"
+        lines.append(f"{last.rows:,} rows are published. The same call {again}.")
         lines.append("Terminate is refused: a completed run stays.")
     else:
         if last.number and state != "terminated":
@@ -26,7 +27,10 @@ def explain(plan: Plan) -> str:
             lines.append("Nothing is committed: a call begins at the first row.")
         if last.rejected:
             lines.append(f"Put aside: {last.rejected:,} rows in quarantine.")
-        lines.append("Published: all rows in one atomic step at the end; until then the target is as it was.")
+        if plan.definition.get("options", {}).get("staging", True):
+            lines.append("Published: all rows in one atomic step at the end; until then the target is as it was.")
+        else:
+            lines.append("Published: nothing is held back; rows are in sight from the first commit on.")
         lines.append("Undone by terminate: everything of the run; the target is then as it was before.")
     lines.append(f"Source: {plan.source.describe()}")
     lines.append(f"Sink: {plan.sink.describe()}")

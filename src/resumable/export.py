@@ -52,9 +52,13 @@ def export(
     if isinstance(source, (str, URL, Engine)):
         at = place(source)
         source = SqlSource(source, what, key=keys or None, schema=schema)
-    elif not hasattr(source, "read"):
-        raise _usage(f"{type(source).__name__} is no source.", "Give a database URL, an Engine or a Source.")
+    elif not hasattr(source, "identity"):
+        raise _usage(
+            f"{type(source).__name__} is no source.", "Give a database URL (sqlite:///shop.db), an Engine or a Source."
+        )
     if isinstance(target, (str, os.PathLike)):
+        if "://" in str(target):
+            raise _usage("The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload.")
         where = os.path.abspath(target)
         kind = format or os.path.splitext(where)[1].lstrip(".").lower() or "csv"
         if kind == "tsv":
@@ -62,7 +66,7 @@ def export(
         elif kind != "csv":
             raise _usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")
         target = CsvSink(where, if_exists=if_exists, **options)
-    elif not hasattr(target, "open"):
+    elif not (hasattr(target, "open") and hasattr(target, "describe")):
         raise _usage(f"{type(target).__name__} is no target.", "Give the path of a file, or a Sink.")
     readable = what if what.isidentifier() else "query"
     base = os.path.basename(where) if where else ""

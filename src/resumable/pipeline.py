@@ -5,6 +5,7 @@ The steps of a session are in session.py, what a run is made of in plan.py, who 
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import weakref
@@ -148,7 +149,8 @@ class Steps(Iterator[Progress]):
 
         Another thread's steps hear of it by the store, between two batches.
         """
-        if self._thread == threading.get_ident() and not self._steps.gi_running and self._steps.gi_frame is not None:
+        at_a_yield = inspect.getgeneratorstate(self._steps) in (inspect.GEN_CREATED, inspect.GEN_SUSPENDED)
+        if self._thread == threading.get_ident() and at_a_yield:
             self._steps.close()
             self._stopped = why
 

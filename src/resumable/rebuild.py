@@ -10,18 +10,20 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.errors import UnknownRun, UsageError
+from resumable.errors import Refused, UnknownRun, UsageError
 from resumable.export import export
 from resumable.naming import place
 from resumable.pipeline import Pipeline
 from resumable.upload import upload
 
-__all__ = ["rebuild"]
+__all__ = ["again", "rebuild"]
 
 
 def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, target: str | None = None) -> Pipeline:
-    """The pipeline of run `name`. Raises `UnknownRun`, and `UsageError` if only its script can build it."""
+    """The pipeline of run `name`. Raises `UnknownRun`, and `Refused` if only its program can build it."""
     record = store.load(name)
     if record is None:
         raise UnknownRun(
@@ -29,36 +31,44 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
             safe="Nothing was changed.",
             do="`resumable list` shows the runs that the store knows; --store names another store.",
         )
+    if not record.checkpoint.number:
+        raise Refused(
+            f"Run {name!r} was stopped before its first checkpoint: the store doesn't know yet what it is.",
+            safe="Nothing was loaded or published.",
+            do="Run the line or program that began it again.",
+        )
     kept: dict[str, Json] = record.checkpoint.definition
     options = dict(kept.get("options", {}))
     kind = kept.get("kind")
     if kind not in ("upload", "export") or not kept["source"] or not kept["target"] or options.pop("transform"):
-        raise UsageError(
+        raise Refused(
             f"Run {name!r} can't be rebuilt from the store: its source, sink or transform lives in a Python program.",
             safe="Nothing was changed.",
-            do="Run that program again; it goes on by itself.",
+            do="Run that program again, which goes on by itself; in it, pipeline.terminate() calls the run off.",
         )
     common: dict[str, Any] = {"name": name, "store": store, "every": kept["every"], "format": kept["format"]}
     if kind == "upload":
-        url = _same(kept["target"], target, "target", "RESUMABLE_TARGET_URL")
-        path = _same(kept["source"], source, "source", "", os.path.realpath)
+        url = _same(kept["target"], target, "target", place) or again(kept["target"], "RESUMABLE_TARGET_URL")
+        path = _same(kept["source"], source, "source", os.path.realpath) or kept["source"]
         options["null_values"] = tuple(options["null_values"])
         return upload(path, url, kept["table"], **options, **common)
-    url = _same(kept["source"], source, "source", "RESUMABLE_SOURCE_URL")
-    path = _same(kept["target"], target, "target", "", os.path.abspath)
+    url = _same(kept["source"], source, "source", place) or again(kept["source"], "RESUMABLE_SOURCE_URL")
+    path = _same(kept["target"], target, "target", os.path.abspath) or kept["target"]
     return export(url, kept["what"], path, **options, **common)
 
 
-def _same(
-    kept: str, given: str | None, which: str, variable: str, meaning: Callable[[str], str] = place
-) -> str:
-    """The remembered place, or the one given again, if that is the same."""
-    now = given or (os.environ.get(variable) if variable else None) or kept
-    if meaning(now) != meaning(kept):
-        told = f"--{which}" if given else variable
+def _same(kept: str, given: str | None, which: str, meaning: Callable[[str], str]) -> str | None:
+    """The place given again, which must be the remembered one; None if none was given."""
+    if given is not None and meaning(given) != meaning(kept):
         raise UsageError(
-            f"{told} names another {which} than the run's, which is {kept}.",
+            f"--{which} names another {which} than the run's, which is {kept}.",
             safe="Nothing was changed.",
             do=f"Give the same {which}, or leave it out.",
         )
-    return now
+    return given
+
+
+def again(url: str, variable: str) -> str:
+    """The URL in the environment `variable`, if it means the same database and `url` has no password; else `url`."""
+    other = os.environ.get(variable)
+    return other if other and place(other) == place(url) and not make_url(url).password else url

@@ -23,7 +23,7 @@ from resumable.ahead import ahead
 from resumable.checkpoint import Checkpoint, Session
 from resumable.control import Asked, Claim
 from resumable.database import redact
-from resumable.errors import Paused, Superseded, TargetChanged, Terminated, UnknownRun
+from resumable.errors import Paused, ResumableError, Superseded, TargetChanged, Terminated, UnknownRun
 from resumable.plan import Plan
 from resumable.progress import Progress
 from resumable.protocols import Batch, Claimant, Reject, Writer
@@ -40,6 +40,7 @@ def session(
     plan: Plan, *, takeover: bool = False, restart: bool = False, terminate: bool = False
 ) -> Generator[Progress, None, None]:
     """Run one session; the three acts are those of `Pipeline.run`, `restart` and `terminate`."""
+    plan.asked = ""  # before all else: a signal that comes while the run is opened counts
     record = plan.store.load(plan.name)
     if restart:
         with contextlib.suppress(Terminated, UnknownRun):
@@ -48,7 +49,7 @@ def session(
     begun = plan.begin() if (unbegun or restart) and not terminate else None  # refuses before anything is made
     with contextlib.ExitStack() as stack:
         claim = stack.enter_context(control.claim(plan.store, plan.name, takeover=takeover))
-        pid, plan.asked = os.getpid(), ""
+        pid = os.getpid()
         try:
             writer = stack.enter_context(_open(plan, claim, begun, takeover, restart, terminate))
             last = _first_save(claim, writer)
@@ -56,7 +57,7 @@ def session(
             if not settled:
                 asked: Asked = "terminate" if terminate else claim.asked
                 if not (last.outcome or asked):
-                    plan.check(last)
+                    last = plan.check(last)
                     last, asked = yield from _transfer(plan, claim, writer, last)
                 if not last.outcome:
                     last = _decide(plan, writer, last, asked)
@@ -67,8 +68,8 @@ def session(
         except BaseException as error:
             if os.getpid() != pid:  # a forked child ends: the run is its parent's
                 _abandoned.append(stack.pop_all())
-            else:
-                _farewell(claim, error)
+            elif (fenced := _farewell(claim, error)) and isinstance(error, ResumableError):
+                raise fenced from error  # whatever failed: it did because somebody else has the run
             raise
     if last.outcome == "terminated":
         raise Terminated(
@@ -184,13 +185,13 @@ def _advance(pending: Checkpoint, batch: Batch, refused: tuple[Reject, ...]) -> 
     )
 
 
-def _farewell(claim: Claim, error: BaseException) -> None:
-    """Tell the store how the session ended, if it can still be told. Safety doesn't rest on it."""
-    if claim.lost or isinstance(error, Superseded):
-        return
+def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
+    """Tell the store how the session ended, if it can still be told; or the reason why it is not ours to tell."""
     last = claim.last
-    with contextlib.suppress(Exception):
-        if not last.number:
+    try:
+        if isinstance(error, Superseded):
+            pass
+        elif not last.number:
             claim.forget()
         elif last.over:
             claim.leave()
@@ -198,6 +199,11 @@ def _farewell(claim: Claim, error: BaseException) -> None:
             claim.save(replace(last, halt="paused", error=""), leave=True)
         else:
             claim.save(replace(last, halt="failed", error=redact(str(error) or type(error).__name__)), leave=True)
+    except Superseded as fenced:
+        return fenced
+    except Exception:  # safety doesn't rest on it
+        return None
+    return None
 
 
 class _Clock:

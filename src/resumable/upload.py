@@ -74,8 +74,11 @@ def upload(
     }
     where = None
     if isinstance(source, (str, os.PathLike)):
+        if "://" in str(source):
+            raise _usage("The source of an upload is a file, not a URL.", "Give its path; tables are read by an export.")
         where = os.path.realpath(source)
-        _format(where, format)
+        if _format(where, format) == "tsv":
+            options = {"delimiter": "\t", **options}
         expected = sink.columns if isinstance(sink, SqlSink) else None
         source = CsvSource(
             where,
@@ -85,12 +88,13 @@ def upload(
             on_bad_row=on_bad_row,
             **options,
         )
-    elif columns or options:
+    elif columns or options or tuple(null_values) != ("",):
+        extra = [*(["columns"] if columns else []), *(["null_values"] if tuple(null_values) != ("",) else []), *options]
         raise _usage(
-            f"{', '.join(sorted({*(['columns'] if columns else []), *options}))} goes with a file, not with data in memory.",
-            "Give the columns their types in the data itself.",
+            f"{', '.join(extra)} goes with the path of a file, not with data or a source as it is.",
+            "Give the data its types and nulls itself.",
         )
-    elif not hasattr(source, "read"):
+    elif not hasattr(source, "identity"):
         source = ArrowSource(source)
     if on_bad_row == "quarantine":
         aside = os.path.realpath(quarantine or f"{where or table}.rejected.jsonl")
@@ -99,11 +103,12 @@ def upload(
     elif quarantine is not None:
         raise _usage("quarantine= goes with on_bad_row='quarantine'.", "Give both, or neither.")
     at = place(target) if isinstance(target, (str, URL, Engine)) else ""
+    there = place(target.target) if isinstance(target, SqlSink) else at
     base = os.path.basename(where) if where else ""
     return Pipeline(
         source,
         sink,
-        name=name or run_name("upload", base, table, of=(where or "", at, schema or "", table)),
+        name=name or run_name("upload", base, table, of=(where or "", there, schema or "", table)),
         store=store,
         every=every,
         transform=transform,
@@ -127,8 +132,10 @@ def _sink(
     target: Any, table: str, schema: str | None, if_exists: Any, keys: list[str], staging: bool, on_bad_row: Any
 ) -> Sink:
     if not isinstance(target, (str, URL, Engine)):
-        if not hasattr(target, "open"):
-            raise _usage(f"{type(target).__name__} is no target.", "Give a database URL, an Engine or a Sink.")
+        if not (hasattr(target, "open") and hasattr(target, "describe")):
+            raise _usage(
+                f"{type(target).__name__} is no target.", "Give a database URL (sqlite:///shop.db), an Engine or a Sink."
+            )
         sink: Sink = target
         return sink
     return SqlSink(
@@ -136,14 +143,13 @@ def _sink(
     )
 
 
-def _format(path: str, format: str | None) -> None:
+def _format(path: str, format: str | None) -> str:
     """Only CSV so far: a file of another format is refused, not read as CSV."""
     kind = format or os.path.splitext(path)[1].lstrip(".").lower()
     if format not in (None, "csv") or kind in ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip", "bz2"):
         raise _usage(f"{os.path.basename(path)} would be read as {kind!r}, which isn't supported yet.", "Give a CSV file.")
+    return kind
 
 
 def _usage(what: str, do: str) -> UsageError:
     return UsageError(what, safe="Nothing was touched.", do=do)
-
-

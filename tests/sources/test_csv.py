@@ -67,7 +67,7 @@ def test_from_every_position_the_same_rows_follow(tmp_path: Path, block: int, en
     assert [] == read(CsvSource(path), whole[-1].position)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.integers(1, 3), st.integers(1, 30))
 @example('a,""\n,\n', 2, 1)
 @example("\n\n", 1, 1)
@@ -121,6 +121,34 @@ def test_an_unquoted_nothing_is_null_and_a_quoted_one_is_empty(tmp_path: Path) -
     """`NA` is Namibia."""
     path = write(tmp_path / "t.csv", 'code,n\nNA,1\n"",2\n,\nnull,4\n')
     assert [("NA", 1), ("", 2), (None, None), ("null", 4)] == rows(read(CsvSource(path)))
+
+
+def test_a_nothing_at_the_end_of_the_file_is_null(tmp_path: Path) -> None:
+    """Without a line end, and after a quoted field: there Arrow by itself would read an empty string."""
+    path = write(tmp_path / "t.csv", 'a,b\nx,y\n"x",')
+    assert [("x", "y"), ("x", None)] == rows(read(CsvSource(path)))
+
+
+FIELD = st.sampled_from([("", None), ("NA", None), ('""', ""), ('"NA"', "NA"), ("x", "x"), ('"a\n"', "a\n")])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(FIELD, FIELD), min_size=1),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.booleans(),
+    st.integers(1, 20),
+)
+def test_quotes_alone_tell_null_from_text(
+    table: list[tuple[tuple[str, str | None], ...]], end: str, ended: bool, block: int
+) -> None:
+    """Whatever stands beside it, however blocks are cut, and with or without a line end behind the last row."""
+    text = end.join(",".join(raw for raw, _ in row) for row in table) + end * ended
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "t.csv", f"a,b{end}{text}")
+        source = CsvSource(path, null_values=["", "NA"], block_size=block)
+        batches = read(source, schema=pa.schema([("a", pa.string()), ("b", pa.string())]))
+    assert [tuple(value for _, value in row) for row in table] == rows(batches)
 
 
 def test_other_words_mean_null_only_if_said_so_and_unquoted(tmp_path: Path) -> None:

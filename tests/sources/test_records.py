@@ -28,7 +28,7 @@ def fields(block: bytes, dialect: Dialect) -> list[list[str]]:
     return [[f.decode() for f in dialect.fields(block[begin:end])] for begin, end in dialect.spans(block)]
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(TEXTS)
 @example('a,"b""c"\r\n')
 @example('""x,"y\n')
@@ -40,7 +40,7 @@ def test_records_and_fields_are_those_of_csv_reader(text: str) -> None:
     assert reference(text) == fields(text.encode(), Dialect())
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_other_delimiters_and_quotes_are_read_alike(text: str) -> None:
     """A dialect is two bytes; characters that mean something to regular expressions are ordinary ones."""
@@ -48,7 +48,7 @@ def test_other_delimiters_and_quotes_are_read_alike(text: str) -> None:
     assert reference(text, delimiter="|", quotechar="^") == fields(text.encode(), Dialect(b"|", b"^"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_without_a_quote_only_delimiters_and_line_ends_count(text: str) -> None:
     """`quote=None` reads as csv.QUOTE_NONE does."""
@@ -56,7 +56,7 @@ def test_without_a_quote_only_delimiters_and_line_ends_count(text: str) -> None:
     assert expected == fields(text.encode(), Dialect(quote=None))
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(TEXTS, TEXTS)
 @example('"a","b\n', '",x\n')
 @example("a\r", "\nb")
@@ -68,7 +68,7 @@ def test_whole_records_stay_whole_whatever_follows(text: str, more: str) -> None
     assert reference(text + more) == reference(head) + reference(tail)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(TEXTS)
 @example('a"b,"c"\n"d\n')
 def test_parity_and_the_regular_expression_cut_at_the_same_place(text: str) -> None:
@@ -77,7 +77,7 @@ def test_parity_and_the_regular_expression_cut_at_the_same_place(text: str) -> N
     assert Dialect()._last_end(block) == Dialect().whole(block)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_spans_cover_the_block_without_gap(text: str) -> None:
     """Every byte belongs to one record, so offsets can be added up."""
@@ -85,7 +85,7 @@ def test_spans_cover_the_block_without_gap(text: str) -> None:
     assert block == b"".join(block[begin:end] for begin, end in Dialect().spans(block))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_fields_are_counted_without_being_made(text: str) -> None:
     """`count` is the number of fields."""

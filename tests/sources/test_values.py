@@ -40,7 +40,7 @@ def column(*texts: str | None) -> pa.StringArray:
     return pa.array(texts, pa.string())
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(st.none() | ODD, max_size=4), st.sampled_from(KINDS))
 @example(["0x1F"], I64)
 @example(["1", "007"], F64)
@@ -54,7 +54,7 @@ def test_a_column_has_the_misfits_that_its_values_have(texts: list[str | None], 
     assert [t is None or i in wrong for i, t in enumerate(texts)] == values.is_null().to_pylist()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_every_integer_of_64_bits_is_read_as_it_is(number: int) -> None:
     """And one more than the range has is refused."""
@@ -62,7 +62,7 @@ def test_every_integer_of_64_bits_is_read_as_it_is(number: int) -> None:
     assert misfit(str(2**63), I64) == "doesn't fit into int64"
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @example(5e-324)
 @example(1e22)
@@ -74,7 +74,7 @@ def test_every_float_is_read_as_it_is(number: float) -> None:
     assert repr(number) == repr(values[0].as_py())
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12))
 def test_a_number_is_a_float_only_if_it_is_equal_to_it(number: Decimal) -> None:
     """Digits past a float's precision are never dropped."""

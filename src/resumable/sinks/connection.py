@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from resumable.database import connect, redact
+from resumable.database import connect, plain_url, redact
 from resumable.errors import ConnectionLost, ResumableError, TargetError, UsageError
 from resumable.sinks.dialect import Dialect
 
@@ -51,7 +51,13 @@ class Connection:
         """Whether a transaction is open."""
         self.schema: str | None = schema
         try:
-            with self.errors("The database can't be opened", safe="Nothing was changed."):
+            there = (
+                "its folder exists and may be written"
+                if self.engine.dialect.name == "sqlite"
+                else "the server runs and can be reached, and check database, user and password"
+            )
+            what = f"The database {plain_url(self.url)} can't be opened"
+            with self.errors(what, safe="Nothing was changed.", do=f"See that {there}; then run the same again."):
                 self.sa: sa.Connection = self.engine.connect()
                 self.dialect.attach(self)
                 self.schema = self.dialect.home(self, schema)

@@ -21,8 +21,15 @@ SHOWN = 5
 _SAFE = "Nothing was published; the staged rows are kept."
 
 
-def publish(c: Connection, name: str, staging: str, layout: Layout, numbers: Numbers) -> None:
-    """Put the staged rows into the table `name`. Raises `BadRow`, `TargetExists`, `TargetError`."""
+def publish(c: Connection, name: str, staging: str, layout: Layout, numbers: Numbers, rows: int) -> None:
+    """Put the staged `rows` into the table `name`. Raises `BadRow`, `TargetExists`, `TargetError`."""
+    there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
+    if there != rows:
+        raise TargetError(
+            f"Staging table {staging!r} holds {there:,} rows, and {rows:,} were committed: something else changed it.",
+            safe="Nothing was published.",
+            do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
+        )
     step = _Publishing(c, name, staging, layout, numbers)
     if layout.mode == "direct":
         return

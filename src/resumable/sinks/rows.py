@@ -171,5 +171,5 @@ def bad_row(misfit: Misfit, numbers: Sequence[int]) -> BadRow:
         row=row,
         column=column,
         safe="All that was committed is safe.",
-        do="Put the row right and run the same again, or put such rows aside (onbad_row='quarantine').",
+        do="Put the row right and run the same again, or put such rows aside (on_bad_row='quarantine', --on-bad-row quarantine).",
     )

@@ -34,6 +34,8 @@ WAIT = 5.0
 """Seconds to wait for another process's write lock."""
 ROWS = 20
 """Rows in one statement: more gain nothing."""
+PIECE = 8_000
+"""Rows that are Python objects at a time: a whole batch of them takes 50 MB and more."""
 
 
 class Sqlite:
@@ -71,7 +73,7 @@ class Sqlite:
         c.raw.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
         c.sql(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
         # In a rollback journal, pages that don't fit the cache are written early, and that locks every reader out.
-        c.sql("PRAGMA cache_spill = 50000")
+        c.sql("PRAGMA cache_spill = 8192")
 
     def detach(self, c: Connection) -> None:
         if self._found is not None:
@@ -209,22 +211,22 @@ class Sqlite:
         c.sql(f"CREATE TABLE {c.qualified(name)} ({', '.join(parts)})")
 
     def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
-        width, count = rows.num_columns, rows.num_rows
-        flat: list[Any] = [None] * (width * count)
-        for i, column in enumerate(rows.columns):
-            flat[i::width] = kept(column)
+        width = rows.num_columns
         many = max(1, min(ROWS, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
         row, step = "(" + ",".join("?" * width) + ")", many * width
         insert = f"INSERT INTO {c.qualified(name)} ({c.list(rows.schema.names)}) VALUES "
-        whole = count // many * step
-        cursor = c.raw.cursor()
-        try:
-            if whole:
-                cursor.executemany(insert + ",".join([row] * many), (flat[i : i + step] for i in range(0, whole, step)))
-            if whole < len(flat):
-                cursor.execute(insert + ",".join([row] * ((len(flat) - whole) // width)), flat[whole:])
-        finally:
-            cursor.close()
+        full = insert + ",".join([row] * many)
+        with contextlib.closing(c.raw.cursor()) as cursor:
+            for start in range(0, rows.num_rows, PIECE):
+                piece = rows.slice(start, PIECE)
+                flat: list[Any] = [None] * (width * piece.num_rows)
+                for i, column in enumerate(piece.columns):
+                    flat[i::width] = kept(column)
+                whole = piece.num_rows // many * step
+                if whole:
+                    cursor.executemany(full, (flat[i : i + step] for i in range(0, whole, step)))
+                if whole < len(flat):
+                    cursor.execute(insert + ",".join([row] * ((len(flat) - whole) // width)), flat[whole:])
 
     def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
         taken = {name.lower() for name in _names(layout)}

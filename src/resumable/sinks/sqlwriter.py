@@ -20,7 +20,7 @@ import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import ResumableError, TargetChanged, TargetError, UsageError
+from resumable.errors import ResumableError, TargetChanged, UsageError
 from resumable.protocols import Batch, Claimant, Reject
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
@@ -55,7 +55,7 @@ class SqlWriter:
         """Make staging; the first checkpoint."""
         sink, c, last = self._sink, self._c, self._seen
         with c.reading():
-            layout = lay_out(c, sink.table, self._schema(last), sink.if_exists, sink.key, sink.staging)
+            layout = lay_out(c, sink.table, _schema(last), sink.if_exists, sink.key, sink.staging)
         self._layout = layout
         staging = sink.table if layout.mode == "direct" else staging_name(self._claim.run, self._claim.id)
         if layout.mode != "direct":
@@ -146,8 +146,7 @@ class SqlWriter:
             row = self._ledger.read(lock=True)
             if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
                 raise superseded(self._claim.run, row)
-            self._count()
-            publish(self._c, self._sink.table, self._state["staging"], layout, self._numbers)
+            publish(self._c, self._sink.table, self._state["staging"], layout, self._numbers, self._rows)
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
@@ -155,16 +154,6 @@ class SqlWriter:
             self._patiently(act)
         self.last = mine
         return mine
-
-    def _count(self) -> None:
-        c, staging = self._c, self._state["staging"]
-        there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
-        if there != self._rows:
-            raise TargetError(
-                f"Staging table {staging!r} holds {there:,} rows, and {self._rows:,} were committed: something else changed it.",
-                safe="Nothing was published.",
-                do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
-            )
 
     # ---------------------------------------------------------------------------------- leaving no trace
 
@@ -270,12 +259,6 @@ class SqlWriter:
             self._c.rollback()
         self._reload()
 
-    def _schema(self, last: Checkpoint) -> pa.Schema:
-        schema = last.written if last.written is not None else last.schema
-        if schema is None:
-            raise UsageError("A new run needs a schema.", safe="Nothing was changed.", do="Begin it with a source.")
-        return schema
-
     def _ready(self) -> Layout:
         """The layout, and staging in its place: it may have been swept while nothing was in it."""
         if self._made and self._layout is not None:
@@ -289,7 +272,7 @@ class SqlWriter:
             )
         with c.errors("The target can't be looked at"), c.reading():
             if self._layout is None:
-                schema = self._schema(self.last)
+                schema = _schema(self.last)
                 self._layout = again(
                     c, state["table"], schema, state["mode"], tuple(state["key"]), fresh=state["fresh"]
                 )
@@ -314,3 +297,10 @@ class SqlWriter:
         with self._c.errors("The ledger can't be read"), self._c.reading():
             row = self._ledger.read()
         raise superseded(self._claim.run, row)
+
+
+def _schema(last: Checkpoint) -> pa.Schema:
+    schema = last.written if last.written is not None else last.schema
+    if schema is None:
+        raise UsageError("A new run needs a schema.", safe="Nothing was changed.", do="Begin it with a source.")
+    return schema

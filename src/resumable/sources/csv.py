@@ -7,7 +7,7 @@ Laws kept here:
 * Types are found out once, from the first `SAMPLE` bytes, and frozen; a later value that doesn't fit is a bad row,
   never altered (values.py).
 * Only the bytes that were there at the start are read: what is appended meanwhile is a change, not more input.
-* Memory: one block of about 8 MiB, or one record of up to `max_record` bytes.
+* Memory: one block of about 2 MiB, or one record of up to `max_record` bytes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CsvSource:
         on_bad_row: Literal["raise", "quarantine"] = "raise",
         identity: Literal["sampled", "full"] = "sampled",
         max_record: int = 64 * 2**20,
-        block_size: int = MAX_BYTES,
+        block_size: int = MAX_BYTES // 4,
         block_rows: int = MAX_ROWS,
     ) -> None:
         self.path = os.fspath(path)
@@ -204,13 +204,13 @@ class CsvSource:
     def _refuse(self, fault: Fault, offset: int, row: int) -> NoReturn:
         column, hint = fault.column, fault.hint
         number, byte = row + fault.index + 1, offset + fault.begin
-        aside = "put bad rows aside with on_bad_row='quarantine' (--on-bad-row quarantine)"
+        aside = "go on with on_bad_row='quarantine' (--on-bad-row quarantine), which puts such rows aside"
         if hint:
-            do = f"Begin anew with columns={{{column!r}: {hint!r}}} (--columns {column}={hint}), or {aside}."
+            do = f"Begin anew (--restart) with columns={{{column!r}: {hint!r}}} (--columns {column}={hint}), or {aside}."
         elif column:
-            do = f"Say which encoding it is, such as encoding='cp1252', or {aside}."
+            do = f"Begin anew (--restart) with its right encoding, such as encoding='cp1252' (--encoding cp1252), or {aside}."
         else:
-            do = f"Correct the file and begin anew, or {aside}."
+            do = f"Correct the file and begin anew (--restart), or {aside}."
         raise BadRow(
             f"{self.path}, row {number:,} (at byte {byte:,}): {fault.why}.",
             row=number,

@@ -77,7 +77,7 @@ class Parser:
 
     def rows(self, texts: Texts, schema: pa.Schema, block: bytes) -> tuple[pa.RecordBatch, list[Fault]]:
         """The rows that fit, as values of the schema's types, and the faults of the block, in order."""
-        columns, wrong = [], dict[int, tuple[str, str, str | None]]()
+        columns, wrong = [], dict[int, tuple[str, str, str]]()
         for texts_, field in zip(texts.columns, schema, strict=True):
             values, misfits = convert(texts_, field.type)
             columns.append(values)
@@ -130,6 +130,8 @@ class Parser:
             return [pa.array([], pa.string()) for _ in self.names]
         if self.encoding != "utf-8" and not block.isascii():
             block = block.decode(self.encoding).encode()
+        if not block.endswith((b"\n", b"\r")):
+            block += b"\n"  # at the end of input Arrow takes `"a",` for a quoted nothing behind the comma
         if block.startswith(BOM):
             block = BOM + block  # it is text here, and Arrow drops one
         self._read.block_size = len(block) + 1

@@ -79,7 +79,7 @@ class CsvFile:
                     row=row + 1,
                     offset=offset,
                     safe="What was committed before it is safe.",
-                    do="Look at the file there. If quotes are ordinary characters in it, say quote=None; if records"
+                    do="Look at the file there. If quotes are ordinary characters in it, say quote=None (--quote ''); if records"
                     " are as long as that, raise max_record=.",
                 )
             length *= 2
@@ -121,9 +121,9 @@ class CsvFile:
             names = [field.decode(encoding) for field in fields]
         except UnicodeDecodeError:
             raise self._unreadable(
-                f"has a header that is no {encoding}", "Say encoding='cp1252' or its like."
+                f"has a header that is no {encoding}", "Say encoding='cp1252' (--encoding cp1252) or its like."
             ) from None
-        do = "Name the columns yourself with names=, or correct the header."
+        do = "Name the columns yourself with names=[...] (--names a,b,c), or correct the header."
         if "" in names:
             raise self._unreadable(f"has no name for column {names.index('') + 1} of {len(names)} in its header", do)
         if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:

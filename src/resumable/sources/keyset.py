@@ -153,6 +153,7 @@ def choose(relation: Relation, given: Key | None) -> Key:
 
 def unknown(name: str, known: Sequence[str], where: str) -> SourceError:
     """The error for a table that isn't there, with names like it."""
+    known = [k for k in known if not k.startswith("resumable_")]  # ours: nobody means those
     near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=3, cutoff=0.5)
     alike = [k for k in known if k.lower() in near]
     hint = (

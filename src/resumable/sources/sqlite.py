@@ -103,24 +103,26 @@ class Sqlite:
         names = [*map(_quote, schema.names), *(key.terms if key.hidden else ())]
         sql = f"SELECT {', '.join(names)} FROM {relation.sql} WHERE {where} ORDER BY {key.order()}"
         places = [len(schema)] if key.hidden else [schema.names.index(name) for name in key.names]
+        long = [i for i, field in enumerate(schema) if pa.types.is_string(field.type) or pa.types.is_binary(field.type)]
         cursor = driver.cursor()
         cursor.row_factory = None
-        cursor.arraysize = 16
         try:
             cursor.execute(sql, parameters)
-            parts: list[Chunk] = []
-            size = count = 0
-            while fetched := cursor.fetchmany(min(cursor.arraysize, MAX_ROWS - count)):
-                part = _chunk(fetched, schema, places, key.proven, count)
-                parts.append(part)
-                size, count = size + part.rows.nbytes, count + len(fetched)
+            columns: list[list[Any]] = [[] for _ in names]
+            count, size, step = 0, 0, 16
+            while fetched := cursor.fetchmany(min(step, MAX_ROWS - count)):
+                for column, part in zip(columns, zip(*fetched, strict=True), strict=True):
+                    column += part
+                count += len(fetched)
+                size += 8 * len(schema) * len(fetched)
+                size += sum(len(v) for i in long for v in columns[i][-len(fetched) :] if isinstance(v, (str, bytes)))
                 # Small steps: after rows of a few bytes there may come rows of megabytes.
-                cursor.arraysize = max(1, min(STEP, MAX_BYTES * count // (8 * max(size, 1))))
+                step = max(1, min(STEP, MAX_BYTES * count // (8 * size)))
                 if count == MAX_ROWS or size >= MAX_BYTES:
-                    yield _joined(parts)
-                    parts, size, count = [], 0, 0
-            if parts:
-                yield _joined(parts)
+                    yield _chunk(columns, schema, places, key.proven)
+                    columns, count, size = [[] for _ in names], 0, 0
+            if count:
+                yield _chunk(columns, schema, places, key.proven)
         finally:
             cursor.close()
 
@@ -238,8 +240,8 @@ def _loose(meant: sa.types.TypeEngine[Any]) -> bool:
     return not isinstance(meant, sa.Float) and getattr(meant, "precision", None) is None
 
 
-def _chunk(rows: list[tuple[Any, ...]], schema: pa.Schema, places: list[int], proven: bool, before: int) -> Chunk:
-    columns = list(zip(*rows, strict=True))
+def _chunk(columns: list[list[Any]], schema: pa.Schema, places: list[int], proven: bool) -> Chunk:
+    keys = [columns[i] for i in places]
     found: list[Misfit] = []
     arrays: list[pa.Array] = []
     for values, field in zip(columns, schema, strict=False):  # a hidden key comes last
@@ -249,27 +251,13 @@ def _chunk(rows: list[tuple[Any, ...]], schema: pa.Schema, places: list[int], pr
             found.append(misfit)
     if found:
         bad = min(found, key=lambda misfit: misfit.index)
-        key = tuple(rows[bad.index][i] for i in places)
-        raise Misfit(before + bad.index, bad.column, bad.value, bad.kind, key)
+        raise Misfit(bad.index, bad.column, bad.value, bad.kind, tuple(values[bad.index] for values in keys))
     repeated = None
     if not proven:
-        ordered = zip(*(columns[i] for i in places), strict=True)
+        ordered = zip(*keys, strict=True)
         repeated = next((i for i, (one, two) in enumerate(pairwise(ordered), 1) if one == two), None)
-    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    first, last = ([_to_json(row[i]) for i in places] for row in (rows[0], rows[-1]))
-    return Chunk(batch, first, last, repeated)
-
-
-def _joined(parts: list[Chunk]) -> Chunk:
-    repeated, before = None, 0
-    for i, part in enumerate(parts):
-        if repeated is None and i and part.first == parts[i - 1].last:
-            repeated = before
-        if repeated is None and part.repeated is not None:
-            repeated = before + part.repeated
-        before += part.rows.num_rows
-    rows = pa.concat_batches([part.rows for part in parts])
-    return Chunk(rows, parts[0].first, parts[-1].last, repeated)
+    first, last = ([_to_json(values[i]) for values in keys] for i in (0, -1))
+    return Chunk(pa.RecordBatch.from_arrays(arrays, schema=schema), first, last, repeated)
 
 
 def _to_json(value: Any) -> Json:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -60,7 +58,7 @@ def _convert(values: _Values, kind: pa.DataType) -> pa.Array:
         return pa.array([v if v is None or type(v) is str else repr(v) for v in values], kind)
     if t.is_decimal(kind):
         _only(found, {str, int, float})
-        return pa.array([None if v is None else _decimal(v, kind.scale) for v in values], kind)
+        return _decimals(values, found, kind)
     if t.is_binary(kind):
         _only(found, {bytes})
         return pa.array(values, kind)
@@ -84,21 +82,18 @@ def _only(found: set[type], wanted: Iterable[type]) -> None:
         raise ValueError("a value of another type")
 
 
-_WIDE = Context(prec=76)
-_DIGITS = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-
-
-def _decimal(value: Any, scale: int) -> Decimal:
-    if isinstance(value, str) and not _DIGITS.fullmatch(value):
-        raise ValueError("not a decimal")
-    try:
-        exact = Decimal(repr(value) if isinstance(value, float) else value)
-        fitted = exact.quantize(Decimal(1).scaleb(-scale), context=_WIDE)
-    except InvalidOperation:
-        raise ValueError("not a decimal of that size") from None
-    if fitted != exact:
+def _decimals(values: _Values, found: set[type], kind: pa.DataType) -> pa.Array:
+    """Decimals from text and integers, and from floats that are the nearest to a decimal of the type."""
+    form = f"%.{kind.scale}f"
+    texts = [v if v is None or type(v) is str else form % v if type(v) is float else str(v) for v in values]
+    if float in found and any(
+        type(v) is float and float(text) != v for v, text in zip(values, texts, strict=True) if text is not None
+    ):
         raise ValueError("more digits than its column declares")
-    return fitted
+    digits = pa.array(texts, pa.string())
+    if not pc.all(pc.match_substring_regex(digits, "^[+-]?[0-9]+([.][0-9]+)?$"), min_count=0).as_py():
+        raise ValueError("not a decimal")
+    return digits.cast(kind)
 
 
 _FORMS = {
