@@ -9,18 +9,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 import services
 
 __all__ = ["dump", "files"]
 
-LEDGER = "resumable_ledger"
+OURS = "resumable_"
+"""What the names of the ledger and of staging tables begin with."""
 
 
-def dump(url: str, *, ledger: bool = True) -> str:
-    """Schema, rows in their order, sequences, grants; `ledger`: with the table of completed runs, if there is one."""
+def dump(url: str, *, ours: bool = True) -> str:
+    """Schema, rows in their order, sequences, grants; `ours`: with the tables that the library has made for itself."""
     if url.startswith("sqlite"):
-        return _sqlite(url.removeprefix("sqlite:///"), ledger)
-    command = [_pg_dump(), f"--dbname={url}", *([] if ledger else [f"--exclude-table={LEDGER}"])]
+        return _sqlite(url.removeprefix("sqlite:///"), ours)
+    command = [_pg_dump(), f"--dbname={url}", *([] if ours else [f"--exclude-table={OURS}*"])]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     # Newer releases begin and end with a random word.
     return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
@@ -35,18 +37,21 @@ def files(folder: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
-def _sqlite(path: str, ledger: bool) -> str:
+def _sqlite(path: str, ours: bool) -> str:
     if not Path(path).exists():
         return "no file"
     # Read-only: looking must not make anything. Page numbers are left out: terminate may leave free pages.
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         schema = connection.execute("select type, name, tbl_name, sql from sqlite_master order by name").fetchall()
-        schema = [row for row in schema if ledger or row[2] != LEDGER]
+        schema = [row for row in schema if ours or not row[2].startswith(OURS)]
         lines = [repr(row) for row in schema]
         for kind, name, *_ in schema:
             if kind == "table":
                 lines += [name, *map(repr, connection.execute(f'select rowid, * from "{name}" order by rowid'))]
-        lines += [repr(connection.execute(f"pragma {p}").fetchall()) for p in ("journal_mode", "integrity_check", "user_version")]
+        lines += [
+            repr(connection.execute(f"pragma {p}").fetchall())
+            for p in ("journal_mode", "integrity_check", "user_version")
+        ]
     return "\n".join(lines)
 
 

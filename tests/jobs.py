@@ -79,7 +79,7 @@ class Job:
             if free():
                 return self
             self.wake()
-            time.sleep(0.002)
+            time.sleep(0.0005)
 
     def wake(self) -> Self:
         """Let it go on."""
@@ -110,7 +110,9 @@ class Jobs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for job in self._made:
             if job.process.poll() is None:
                 job.process.kill()
@@ -209,7 +211,12 @@ def upload_task(folder: Path, url: str, rows: int = ROWS) -> Task:
     """Appends to a table that has a row, a trigger, and no key to keep anything out that comes twice."""
     source = folder / "rows.csv"
     source.write_text("id,word\n" + "".join(f"{n},word {n}\n" for n in range(1, rows + 1)))
-    execute(url, "create table t (id bigint, word text)", "insert into t values (0, 'before')", "create table log (id bigint)")
+    execute(
+        url,
+        "create table t (id bigint, word text)",
+        "insert into t values (0, 'before')",
+        "create table log (id bigint)",
+    )
     if url.startswith("sqlite"):
         execute(url, "create trigger g after insert on t begin insert into log values (new.id); end")
     else:
@@ -234,7 +241,11 @@ def export_task(folder: Path, rows: int = ROWS) -> Task:
     target.parent.mkdir()
     (target.parent / "other").write_text("not ours")
     count = f"with recursive c(n) as (select 1 union all select n + 1 from c where n < {rows})"
-    execute(url, "create table t (id integer primary key, word text)", f"insert into t {count} select n, 'word ' || n from c")
+    execute(
+        url,
+        "create table t (id integer primary key, word text)",
+        f"insert into t {count} select n, 'word ' || n from c",
+    )
     expected = "id,word\n" + "".join(f"{n},word {n}\n" for n in range(1, rows + 1))
     return Task(
         ["export", url, "t", str(target)],

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from resumable.database import redact
-
 __all__ = ["parse"]
 
 ABOUT = "Move many rows between files and databases; stop at any moment, go on, or call it off. Every row exactly once."
@@ -79,7 +77,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        print(f"resumable: {redact(message)}. `{self.prog} --help` shows examples.", file=sys.stderr)
+        told = message.partition(":")[0] if "@" in message else message  # it quotes what was typed
+        print(f"resumable: {told}. `{self.prog} --help` shows examples.", file=sys.stderr)
         raise SystemExit(2)
 
 

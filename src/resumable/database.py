@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from resumable.errors import ConnectionLost, ResumableError, UsageError
 
-__all__ = ["connect", "plain_url", "redact", "reason", "resolved_url"]
+__all__ = ["connect", "is_url", "plain_url", "redact", "reason", "resolved_url"]
 
 _SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "token", "secret"}
 _NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
@@ -28,13 +28,18 @@ def _parse(url: str | URL) -> URL:
         parsed = None if isinstance(url, str) and _TWICE.match(url) else make_url(url)
     except (ArgumentError, ValueError):
         parsed = None
-    if parsed is None:
+    if parsed is None or "@" in (parsed.host or ""):
         raise UsageError(
-            f"{_shown(str(url))!r} is no database URL.",
+            f"{_shown(url if isinstance(url, str) else url.render_as_string())!r} is no database URL.",
             safe="Nothing was touched.",
             do="Write it like sqlite:///shop.db or postgresql://user@host/shop; escape @ and / in a user or password as %40 and %2F.",
         )
     return parsed
+
+
+def is_url(text: str) -> bool:
+    """Whether a text that should be a path is meant as a URL, however badly written: it may hold a password."""
+    return "://" in text or ("@" in text.partition(":")[2] and not os.path.exists(text))
 
 
 def _shown(url: str) -> str:

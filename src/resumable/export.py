@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore
-from resumable.database import plain_url
+from resumable.database import is_url, plain_url
 from resumable.errors import UsageError
 from resumable.naming import place, run_name
 from resumable.pipeline import Pipeline
@@ -57,7 +57,7 @@ def export(
             f"{type(source).__name__} is no source.", "Give a database URL (sqlite:///shop.db), an Engine or a Source."
         )
     if isinstance(target, (str, os.PathLike)):
-        if "://" in str(target):
+        if is_url(str(target)):
             raise _usage("The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload.")
         where = os.path.abspath(target)
         kind = format or os.path.splitext(where)[1].lstrip(".").lower() or "csv"
@@ -74,7 +74,7 @@ def export(
     return Pipeline(
         source,
         target,
-        name=name or run_name("export", readable, base, of=(at, schema or "", what, where or "")),
+        name=run_name("export", readable, base, of=(at, schema or "", what, where or "")) if name is None else name,
         store=store,
         every=every,
         transform=transform,

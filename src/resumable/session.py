@@ -44,7 +44,8 @@ def session(
     record = plan.store.load(plan.name)
     if restart:
         with contextlib.suppress(Terminated, UnknownRun):
-            yield from (step for step in session(plan, takeover=takeover, terminate=True) if step is None)
+            for _ in session(plan, takeover=takeover, terminate=True):
+                pass
     unbegun = record is None or not record.checkpoint.number or record.checkpoint.over
     begun = plan.begin() if (unbegun or restart) and not terminate else None  # refuses before anything is made
     with contextlib.ExitStack() as stack:

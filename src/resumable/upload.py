@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.database import plain_url
+from resumable.database import is_url, plain_url
 from resumable.errors import UsageError
 from resumable.naming import place, run_name
 from resumable.pipeline import Pipeline
@@ -74,7 +74,7 @@ def upload(
     }
     where = None
     if isinstance(source, (str, os.PathLike)):
-        if "://" in str(source):
+        if is_url(str(source)):
             raise _usage("The source of an upload is a file, not a URL.", "Give its path; tables are read by an export.")
         where = os.path.realpath(source)
         if _format(where, format) == "tsv":
@@ -108,7 +108,7 @@ def upload(
     return Pipeline(
         source,
         sink,
-        name=name or run_name("upload", base, table, of=(where or "", there, schema or "", table)),
+        name=run_name("upload", base, table, of=(where or "", there, schema or "", table)) if name is None else name,
         store=store,
         every=every,
         transform=transform,

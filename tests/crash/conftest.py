@@ -38,5 +38,7 @@ def task(request: pytest.FixtureRequest, tmp_path: Path) -> Task:
     """An append to a table of each kind of database, and an export to a file."""
     if request.param == "file":
         return export_task(tmp_path)
-    url = request.getfixturevalue("postgres") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'target.db'}"
+    url = (
+        request.getfixturevalue("postgres") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'target.db'}"
+    )
     return upload_task(tmp_path, url)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import ResumableError, TargetChanged, UsageError
+from resumable.errors import ConnectionLost, ResumableError, TargetChanged, UsageError
 from resumable.protocols import Batch, Claimant, Reject
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
@@ -100,12 +100,16 @@ class SqlWriter:
         if misfits and strict:
             raise bad_row(min(misfits, key=lambda m: m.index), kept)
         rows, kept = without(rows, misfits, kept, rejects)
-        with c.errors("The rows can't be stored"):
-            c.begin()
-            with c.savepoint("resumable_batch"):
-                misfits = store(c, self._state["staging"], layout, rows, self._rows + 1, all_misfits=not strict)
-                if misfits and strict:
-                    raise bad_row(misfits[0], kept)
+        try:
+            with c.errors("The rows can't be stored"):
+                c.begin()
+                with c.savepoint("resumable_batch"):
+                    misfits = store(c, self._state["staging"], layout, rows, self._rows + 1, all_misfits=not strict)
+                    if misfits and strict:
+                        raise bad_row(misfits[0], kept)
+        except (TargetError, ConnectionLost):
+            self._ousted()
+            raise
         rows, kept = without(rows, misfits, kept, rejects)
         self._numbers.note(self._rows + 1, kept)
         self._rows += rows.num_rows
@@ -124,10 +128,7 @@ class SqlWriter:
                 if held:
                     c.commit()
         except ResumableError:
-            self._forget()
-            with contextlib.suppress(SQLAlchemyError), c.reading():
-                if not self._ledger.exists():
-                    raise superseded(self._claim.run, None) from None
+            self._ousted()
             raise
         if not held:
             self._fenced()
@@ -291,6 +292,14 @@ class SqlWriter:
 
     def _patiently(self, act: Callable[[], None]) -> None:
         self._c.patiently(act, self._state.get("staging", ""), self._sink.table)
+
+    def _ousted(self) -> None:
+        """After an error: `Superseded` if it came of another runner's having the run. Drops what wasn't committed."""
+        self._forget()
+        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error), self._c.reading():
+            row = self._ledger.read()
+            if row is None or row.claim != self._claim.id:
+                raise superseded(self._claim.run, row) from None
 
     def _fenced(self) -> NoReturn:
         self._forget()
