@@ -193,12 +193,12 @@ def execute(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 
 def sqlite_free(url: str) -> Callable[[], bool]:
-    """Whether no transaction writes to the database: nobody can end one of a process that is frozen."""
+    """Whether nobody holds a lock on the database, a reader's included: a frozen process can't be made to let go."""
 
     def free() -> bool:
         with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)) as c:
             try:
-                c.execute("begin immediate")
+                c.execute("begin exclusive")
             except sqlite3.OperationalError:
                 return False
             c.execute("rollback")

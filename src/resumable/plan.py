@@ -50,15 +50,19 @@ class Plan:
                 yield replace(batch, rows=_cast(self.transform(batch.rows), last.written))
 
     def check(self, last: Checkpoint) -> Checkpoint:
-        """The checkpoint to go on from; other options, or another source, than the run began with are refused.
+        """The checkpoint to go on from; other options, or another source, than the run began with are refused."""
+        self.check_source(last)
+        return self.agreed(last)
 
-        Only one option may change: a run that a bad row has stopped may go on with quarantine.
+    def agreed(self, last: Checkpoint) -> Checkpoint:
+        """The checkpoint with the options to go on with; other ones than the run began with are refused.
+
+        Only one may change: a run that a bad row has stopped may go on with quarantine.
         """
         was, now = last.definition.get("options"), self.definition.get("options")
         if was is not None and now is not None and was != now:
             names = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
             if {*names} <= {"on_bad_row", "quarantine"} and was.get("on_bad_row") == "raise":
-                self.check_source(last)
                 return replace(last, definition=self.definition)
             told = ", ".join(f"{k} was {was.get(k)!r} and is now {now.get(k)!r}" for k in names)
             raise OptionsChanged(
@@ -66,7 +70,6 @@ class Plan:
                 safe="Nothing was changed; what it committed is kept.",
                 do="Go on with the same options, or begin anew (--restart, pipeline.restart()), or terminate.",
             )
-        self.check_source(last)
         return last
 
     def check_source(self, last: Checkpoint) -> None:

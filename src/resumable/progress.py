@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -82,18 +84,27 @@ def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress
 def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
     from tqdm.auto import tqdm
 
-    form = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+    form = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # not {postfix}, before which tqdm puts a comma
     bar: Any = None
     try:
         for step in steps:
             if bar is None:
-                bar = tqdm(total=100, desc=step.name, bar_format=form, dynamic_ncols=True)
+                bar = tqdm(total=100, desc=step.name, bar_format=form, **_width())
             bar.n = round(100 * (step.fraction or 0), 1)
-            bar.set_postfix_str(str(step).partition(", ")[2])
+            bar.unit = str(step).partition(", ")[2]
+            bar.refresh()
             yield step
     finally:
         if bar is not None:
             bar.close()
+
+
+def _width() -> dict[str, Any]:
+    """As wide as the terminal, which may not know how wide it is (a container's): then tqdm would show nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        if os.get_terminal_size(sys.stderr.fileno()).columns == 0:
+            return {"ncols": 80, "nrows": 24}
+    return {"dynamic_ncols": True}
 
 
 def _lines(steps: Iterable[Progress], printed: bool) -> Iterator[Progress]:

@@ -134,6 +134,8 @@ def _open(
     last = claim.last
     if terminate:
         return _open_to_undo(plan, claimant, last)
+    if not last.outcome:
+        plan.agreed(last)  # here already: with other options the sink would look for what isn't there
     if not last.number or (last.over and (restart or last.outcome == "terminated")):
         last = replace(begun or plan.begin(), claim=last.claim)
     writer = plan.sink.open(claimant, last)

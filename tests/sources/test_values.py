@@ -101,6 +101,7 @@ def test_a_number_is_a_float_only_if_it_is_equal_to_it(number: Decimal) -> None:
         ("3.14159265358979323846", F64, "has more digits than float64 keeps"),
         ("1e999", F64, "has more digits than float64 keeps"),
         ("1e-999", F64, "has more digits than float64 keeps"),
+        ("0e1123456789012345678", F64, "has an exponent that no number type holds"),
         ("10000000000000000000", F64, "is an integer past 64 bits"),
         ("9007199254740993", F64, "has more digits than float64 keeps"),
         ("16777217", pa.float32(), "has more digits than float32 keeps"),

@@ -20,7 +20,7 @@ import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import ConnectionLost, ResumableError, TargetChanged, UsageError
+from resumable.errors import ConnectionLost, ResumableError, TargetChanged, TargetError, UsageError
 from resumable.protocols import Batch, Claimant, Reject
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout

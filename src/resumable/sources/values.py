@@ -23,7 +23,7 @@ What a type takes (everything else is a misfit, the empty string too, except in 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -136,7 +136,10 @@ def _not_whole(text: str) -> str | None:
 def _not_number(text: str, kind: pa.DataType) -> str | None:
     if not _NUMBER.fullmatch(text):
         return _spelled_oddly(text) or "isn't a number"
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return "has an exponent that no number type holds"
     if pa.types.is_decimal(kind):
         if number.is_zero() and text.startswith("-"):
             return "would lose its minus sign"
