@@ -74,13 +74,25 @@ def sqlite(source: Path, work: Path, rounds: int, pandas: bool) -> None:
 
 
 def postgres(source: Path, work: Path, rounds: int, pandas: bool, server: object) -> None:
-    import services
     from sqlalchemy.engine import make_url
+
+    import services
 
     database = services.Database(server)  # type: ignore[arg-type]
     url, out = database.url, work / "out-pg.csv"
     given = make_url(url)
-    psql = ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(given.host), "-p", str(given.port), "-U", str(given.username)]
+    psql = [
+        "psql",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-h",
+        str(given.host),
+        "-p",
+        str(given.port),
+        "-U",
+        str(given.username),
+    ]
     psql += ["-d", str(given.database)]
 
     def upload() -> Took:
@@ -127,7 +139,10 @@ def compare(what: str, ours: Callable[[], Took], peers: dict[str, Callable[[], T
     for name, all_of_it in took.items():
         seconds = statistics.median(t.seconds for t in all_of_it)
         peak = max(t.peak for t in all_of_it)
-        print(f"  {name:20} {seconds:7.2f} s   resumable takes {mine / seconds:5.2f} x of it   peak {peak:6.0f} MiB", flush=True)
+        print(
+            f"  {name:20} {seconds:7.2f} s   resumable takes {mine / seconds:5.2f} x of it   peak {peak:6.0f} MiB",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -73,7 +73,9 @@ def tables(database: Path) -> list[str]:
     """The tables of a SQLite database, sorted; [] if there is no such file."""
     if not database.exists():
         return []
-    return [str(name) for (name,) in rows_of(database, "select name from sqlite_master where type = 'table' order by 1")]
+    return [
+        str(name) for (name,) in rows_of(database, "select name from sqlite_master where type = 'table' order by 1")
+    ]
 
 
 def image(folder: Path, *, store: str = ".resumable") -> dict[str, object]:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import environment, here, image, numbers, rows_of, tables
-from shell import resumable as command
+from sqlalchemy.engine import URL
 
 import resumable
 from resumable import arguments, cli
 from resumable.stores import FileStore, open_store
+from shell import environment, here, image, numbers, rows_of, tables
+from shell import resumable as command
 
 SHOP = "sqlite:///shop.db"
 JOB = str(Path(__file__).parent / "crash" / "job.py")
@@ -169,6 +170,7 @@ def test_a_signal_that_comes_while_the_run_is_opened_counts(folder: Path) -> Non
     with pytest.raises(resumable.Paused):
         pipeline.run()
     assert 0 < pipeline.progress.rows < 140_000
+    assert pipeline.run().rows == 140_000, "it was meant for that session only"
 
 
 def test_nobody_reading_the_output_pauses_the_run(folder: Path) -> None:
@@ -264,7 +266,11 @@ def test_explain_names_the_word_that_keeps_a_column_from_being_a_number(folder: 
     done = here("upload", "na.csv", SHOP, "na", "--explain")
     assert "'n' is text because of 'NA' (first in row 2)" in done.stdout
     told(here("upload", "na.csv", SHOP, "na", "--null", "", "--null", "NA"), 0)
-    assert rows_of(folder / "shop.db", "select n, typeof(n) from na") == [(2, "integer"), (None, "null"), (4, "integer")]
+    assert rows_of(folder / "shop.db", "select n, typeof(n) from na") == [
+        (2, "integer"),
+        (None, "null"),
+        (4, "integer"),
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- options
@@ -413,7 +419,9 @@ def test_resume_rebuilds_an_upload_with_all_its_options(folder: Path, monkeypatc
         "quarantine": "aside.jsonl", "delimiter": ";", "quote": "'", "header": False, "names": ["id", "n", "t"],
         "identity": "full", "if_exists": "append", "every": 0,
     }  # fmt: skip
-    resumable.upload("odd.txt", SHOP, "whole", name="whole", store="other", **{**options, "quarantine": "b.jsonl"}).run()
+    resumable.upload(
+        "odd.txt", SHOP, "whole", name="whole", store="other", **{**options, "quarantine": "b.jsonl"}
+    ).run()
     stopped(resumable.upload("odd.txt", SHOP, "t", name="r", store="store", **options))
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
@@ -425,7 +433,9 @@ def test_resume_rebuilds_an_upload_with_all_its_options(folder: Path, monkeypatc
     shape = "select name, type, pk from pragma_table_info('{}')"
     assert rows_of(folder / "shop.db", shape.format("t")) == rows_of(folder / "shop.db", shape.format("whole"))
     everything = "select * from {} order by id, t"
-    assert rows_of(folder / "shop.db", everything.format("t")) == rows_of(folder / "shop.db", everything.format("whole"))
+    assert rows_of(folder / "shop.db", everything.format("t")) == rows_of(
+        folder / "shop.db", everything.format("whole")
+    )
     (reject,) = lines((folder / "aside.jsonl").read_text())
     assert (reject["row"], reject["column"], reject["text"]) == (140_001, "id", "oops;1;x")
     told(here("resume", "r", "--store", "../store"), 0, "completed before, nothing to do")
@@ -521,7 +531,7 @@ def test_awkward_paths_survive_the_store(folder: Path) -> None:
     odd = folder / "a b%41 ü"
     odd.mkdir()
     numbers(odd / "i n%20.csv", 140_000)
-    url = "sqlite:///" + str(odd / "sh op.db").replace("%", "%25")
+    url = URL.create("sqlite", database=str(odd / "sh op.db")).render_as_string()
     stopped(resumable.upload(odd / "i n%20.csv", url, "ta ble", every=0, name="u"))
     told(here("resume", "u"), 0)
     assert rows_of(odd / "sh op.db", 'select count(*) from "ta ble"') == [(140_000,)]

@@ -16,7 +16,14 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "resumable"
 CONNECTORS = {"stores", "sources", "sinks"}
-HEIGHT = dict.fromkeys(CONNECTORS, 1) | {"upload": 2, "export": 2, "rebuild": 3, "arguments": 3, "cli": 4, "__main__": 5}
+HEIGHT = dict.fromkeys(CONNECTORS, 1) | {
+    "upload": 2,
+    "export": 2,
+    "rebuild": 3,
+    "arguments": 3,
+    "cli": 4,
+    "__main__": 5,
+}
 HEIGHT |= {"__init__": 6, "testing": 7}
 """Of every module above the core, which is 0: a new module belongs to the core unless it is named here."""
 DRIVERS = {"numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}

@@ -17,9 +17,9 @@ from typing import Any
 
 import greenlet
 import pytest
-from memory import MemorySink, MemorySource, World
 
 import resumable.session
+from memory import MemorySink, MemorySource, World
 from resumable import control
 from resumable.checkpoint import Record
 from resumable.errors import ResumableError
@@ -62,7 +62,9 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
     still = SimpleNamespace(Thread=Still, Lock=threading.Lock, Event=threading.Event, current_thread=lambda: None)
     monkeypatch.setattr(control, "threading", still)
     monkeypatch.setattr(resumable.session, "time", SimpleNamespace(time=lambda: 1.0, monotonic=lambda: 0.0))
-    monkeypatch.setattr(control, "secrets", SimpleNamespace(token_hex=lambda n: greenlet.getcurrent().__dict__["token"]))
+    monkeypatch.setattr(
+        control, "secrets", SimpleNamespace(token_hex=lambda n: greenlet.getcurrent().__dict__["token"])
+    )
     monkeypatch.setattr(resumable.session, "ahead", _at_once)
 
 
@@ -186,7 +188,14 @@ class Sim:
     def key(self) -> Any:
         record = self.store.inner.load("m")
         told = None if record is None else record.to_json()
-        return told, tuple(self.world.target), repr(self.world.staging), self.world.ledger, tuple(self.seen), str(self.results)
+        return (
+            told,
+            tuple(self.world.target),
+            repr(self.world.staging),
+            self.world.ledger,
+            tuple(self.seen),
+            str(self.results),
+        )
 
 
 def replay(kinds: str, schedule: tuple[int, ...], skip: frozenset[str]) -> Sim:

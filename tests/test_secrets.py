@@ -22,14 +22,14 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-import services
-from shell import environment, here, numbers
 from sqlalchemy import create_engine
 
 import resumable
+import services
 from resumable.errors import ResumableError
 from resumable.pipeline import Pipeline
 from resumable.stores import FileStore, SqlStore
+from shell import environment, here, numbers
 
 JOB = str(Path(__file__).parent / "crash" / "job.py")
 
@@ -199,7 +199,7 @@ def test_a_failing_url_or_call_shows_no_password(why: str, canary: str, search: 
             lambda: resumable.export(url, "t", "out.csv").run(),
             lambda: resumable.upload("good.csv", create_engine(url), "t").run(),
         )[: 2 if why in AMBIGUOUS else 3]:
-            with pytest.raises(Exception) as caught:  # noqa: B017, PT011 - whatever it is, it shows no password
+            with pytest.raises(Exception) as caught:
                 call()
             if isinstance(caught.value, ResumableError):  # not SQLAlchemy's own, of `create_engine`
                 search.raised(caught.value)

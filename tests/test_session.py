@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from memory import MemorySink, MemorySource, World
 
+from memory import MemorySink, MemorySource, World
 from resumable import control
 from resumable.checkpoint import Record
 from resumable.errors import (

@@ -1,5 +1,7 @@
 """Move many rows, stop at any moment, go on or call it off: exactly once.
 
+An upload that goes on from its last commit, whatever stopped it:
+
     import resumable
 
     for progress in resumable.upload("orders.csv", "sqlite:///shop.db", "orders"):

@@ -40,7 +40,7 @@ def ahead(items: Generator[T, None, None]) -> Iterator[Iterator[T | None]]:
                     if stop.is_set():
                         return
             put(None, StopIteration())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+        except BaseException as error:
             put(None, error)
 
     def take() -> Iterator[T | None]:

@@ -100,7 +100,9 @@ def _parser(*, query: bool) -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command", title="commands")
 
     def command(name: str, about: str, epilog: str = "") -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=form, allow_abbrev=False)
+        made = commands.add_parser(
+            name, help=about, description=about, epilog=epilog, formatter_class=form, allow_abbrev=False
+        )
         assert isinstance(made, argparse.ArgumentParser)
         return made
 
@@ -114,14 +116,20 @@ def _parser(*, query: bool) -> argparse.ArgumentParser:
     for made in (resume, terminate, pause, status):
         made.add_argument("name", metavar="NAME", help="the run's name, as `resumable list` shows it")
     for made in (resume, terminate):
-        made.add_argument("--source", metavar="URL", help="the source again, with its password; or RESUMABLE_SOURCE_URL")
-        made.add_argument("--target", metavar="URL", help="the target again, with its password; or RESUMABLE_TARGET_URL")
+        made.add_argument(
+            "--source", metavar="URL", help="the source again, with its password; or RESUMABLE_SOURCE_URL"
+        )
+        made.add_argument(
+            "--target", metavar="URL", help="the target again, with its password; or RESUMABLE_TARGET_URL"
+        )
     for made in (terminate, pause):
         made.add_argument(
             "--wait", type=float, default=30.0, metavar="SECONDS", help="how long a live runner may take (30)"
         )
     for made in (status, everything):
-        made.add_argument("--json", action="store_true", help="one JSON object a line: name, status, rows, fraction, ...")
+        made.add_argument(
+            "--json", action="store_true", help="one JSON object a line: name, status, rows, fraction, ..."
+        )
     for made in (resume, terminate, pause, status, everything):
         _store(made)
     _acts(resume)
@@ -140,7 +148,10 @@ def _upload(up: argparse.ArgumentParser) -> None:
         help="when the table is there: refuse (fail, the default), replace its rows, add to them, or add and update by --key",
     )
     how.add_argument(
-        "--key", action="append", metavar="COL", help="key of an upsert, or primary key of a new table (none): --key a,b"
+        "--key",
+        action="append",
+        metavar="COL",
+        help="key of an upsert, or primary key of a new table (none): --key a,b",
     )
     how.add_argument(
         "--columns",
@@ -166,10 +177,15 @@ def _upload(up: argparse.ArgumentParser) -> None:
     file.add_argument("--delimiter", metavar="C", help="between fields (a comma; a tab in *.tsv): ';' or '\\t'")
     file.add_argument("--quote", metavar="C", help="around fields (\"); '' if quotes are ordinary characters")
     file.add_argument(
-        "--null", action="append", metavar="TEXT", help="an unquoted field that means NULL ('', the empty one); may repeat"
+        "--null",
+        action="append",
+        metavar="TEXT",
+        help="an unquoted field that means NULL ('', the empty one); may repeat",
     )
     file.add_argument("--encoding", metavar="NAME", help="of the file (utf-8): latin-1, cp1252, ...")
-    file.add_argument("--no-header", action="store_true", help="its first line is a row; columns are c1, c2, ... or --names")
+    file.add_argument(
+        "--no-header", action="store_true", help="its first line is a row; columns are c1, c2, ... or --names"
+    )
     file.add_argument("--names", metavar="A,B,C", help="names of the columns, instead of the header's")
     file.add_argument(
         "--identity",
@@ -205,7 +221,7 @@ def _export(out: argparse.ArgumentParser, *, query: bool) -> None:
     )
     file.add_argument("--format", choices=["csv"], help="of the file (from its name)")
     file.add_argument("--delimiter", metavar="C", help="between fields (a comma; a tab in *.tsv): ';' or '\\t'")
-    file.add_argument("--null", metavar="TEXT", help="how NULL is written (as nothing; the empty string is \"\")")
+    file.add_argument("--null", metavar="TEXT", help='how NULL is written (as nothing; the empty string is "")')
     file.add_argument("--no-header", action="store_true", help="write no line of column names")
     file.add_argument(
         "--spreadsheet-safe",
@@ -235,7 +251,9 @@ def _store(made: argparse._ActionsContainer) -> None:
 def _acts(made: argparse._ActionsContainer) -> None:
     made.add_argument("--takeover", action="store_true", help="fence off a runner that may still live, and go on")
     made.add_argument(
-        "--json", action="store_true", help="print one JSON object a line, at each commit and at the end, instead of a bar"
+        "--json",
+        action="store_true",
+        help="print one JSON object a line, at each commit and at the end, instead of a bar",
     )
     made.add_argument("--explain", action="store_true", help="say what would be done, and do nothing")
 

@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _mute()
         if getattr(a, "explain", True):
             return DONE  # `resumable list | head -1` has what it wants
-        return _say("Nobody reads the output any more: paused. What was committed is safe. The same line goes on.", PAUSED)
+        return _say(
+            "Nobody reads the output any more: paused. What was committed is safe. The same line goes on.", PAUSED
+        )
     except Exception as error:
         if os.environ.get("RESUMABLE_DEBUG"):
             raise
@@ -70,8 +72,18 @@ def _say(message: object, status: int) -> int:
 
 
 def _print(*lines: str) -> None:
-    for line in lines:
-        print(line, flush=True)
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _mute()
+        raise ResumableError(
+            f"The output can't be written: {error.strerror}.",
+            safe="What was committed is safe.",
+            do="Make room, or send it elsewhere; then run the same again.",
+        ) from None
 
 
 def _mute() -> None:
@@ -86,7 +98,9 @@ def _mute() -> None:
 
 
 def _upload(a: argparse.Namespace) -> int:
-    options = _given(a, "if_exists", "on_bad_row", "quarantine", "name", "store", "every", "schema", "encoding", "identity")
+    options = _given(
+        a, "if_exists", "on_bad_row", "quarantine", "name", "store", "every", "schema", "encoding", "identity"
+    )
     options |= _format(a)
     if a.null is not None:
         options["null_values"] = tuple(a.null)

@@ -76,7 +76,7 @@ def alive(owner: Owner, token: str) -> bool | None:
         return None
     if owner.pid == here.pid and owner.born == here.born:
         return token in _held
-    return _born(owner.pid) == owner.born
+    return _born(owner.pid) == owner.born if owner.born else None  # without /proc nobody can tell
 
 
 def _lives(store: CheckpointStore, name: str, record: Record) -> bool:
@@ -151,6 +151,13 @@ class Claim:
             self.last = checkpoint
             return self._hear(record)
 
+    def renew(self, above: int) -> None:
+        """Make the claim newer than that epoch, if it still holds: a clock ahead of this one has been at the target."""
+        with self._lock:
+            newer = ClaimId(max(above, self.id.epoch) + 1, self.id.token)
+            self._swap(lambda r: replace(r, claim=newer))
+            self.id = newer
+
     def forget(self) -> None:
         """Remove the record of a run that was refused before anything was made."""
         with self._lock:
@@ -175,7 +182,9 @@ class Claim:
             record = self.store.load(self.name)
             if record is None or record.claim != self.id:
                 self.lost = True
-                who = "it was removed from the store" if record is None else f"{record.owner or 'another runner'} has it"
+                who = (
+                    "it was removed from the store" if record is None else f"{record.owner or 'another runner'} has it"
+                )
                 raise Superseded(
                     f"Run {self.name!r} was taken over: {who}.",
                     safe="What was committed is safe; this runner wrote nothing after that.",
@@ -189,23 +198,42 @@ class Claim:
         due = time.monotonic() + BEAT
         while not self._done.wait(POLL):
             # A store that can't be reached is the saves' business, not the heart's.
-            with contextlib.suppress(Exception):
-                with self._lock:
-                    record = self.store.load(self.name)
-                    if record is None or record.claim != self.id:
-                        self.lost = True
-                        return
-                    self._hear(record)
-                    if time.monotonic() >= due and not self._done.is_set():
-                        due = time.monotonic() + BEAT
-                        beaten = replace(record, version=record.version + 1, beat=record.beat + 1, beat_at=time.time())
-                        self.store.swap(self.name, record.version, beaten)
+            with contextlib.suppress(Exception), self._lock:
+                record = self.store.load(self.name)
+                if record is None or record.claim != self.id:
+                    self.lost = True
+                    return
+                self._hear(record)
+                if time.monotonic() >= due and not self._done.is_set():
+                    due = time.monotonic() + BEAT
+                    beaten = replace(record, version=record.version + 1, beat=record.beat + 1, beat_at=time.time())
+                    self.store.swap(self.name, record.version, beaten)
 
 
 @contextlib.contextmanager
 def claim(store: CheckpointStore, name: str, *, takeover: bool = False, beat: bool = True) -> Iterator[Claim]:
     """Claim a run: a dead runner is taken over at once, a live one is `AlreadyRunning` unless `takeover`."""
     token = secrets.token_hex(8)
+    _held.add(token)  # before the store has it, and until the end: an interrupt at any line leaves no owner that lives
+    try:
+        record, new = _enter(store, name, token, takeover=takeover)
+        held = Claim(store, name, new, frozenset({record.claim, record.checkpoint.claim}))
+        held.asked = new.asked
+        thread = threading.Thread(target=held._beat, name=f"resumable heartbeat {name}", daemon=True)
+        try:
+            if beat:
+                thread.start()
+            yield held
+        finally:
+            held._done.set()
+            with contextlib.suppress(RuntimeError):  # it is this very thread, or an interrupt came before its start
+                thread.join(timeout=5)
+    finally:
+        _held.discard(token)
+
+
+def _enter(store: CheckpointStore, name: str, token: str, *, takeover: bool) -> tuple[Record, Record]:
+    """Put a claim into the store; the record before, and the one with the claim in it."""
     while True:
         record = store.load(name) or Record()
         if record.owner is not None and not takeover and _lives(store, name, record):
@@ -228,26 +256,8 @@ def claim(store: CheckpointStore, name: str, *, takeover: bool = False, beat: bo
             beat_at=time.time(),
             asked=asked,
         )
-        _held.add(token)
-        try:
-            if store.swap(name, record.version, new):
-                break
-        except BaseException:
-            _held.discard(token)
-            raise
-        _held.discard(token)
-    held = Claim(store, name, new, frozenset({record.claim, record.checkpoint.claim}))
-    held.asked = asked
-    thread = threading.Thread(target=held._beat, name=f"resumable heartbeat {name}", daemon=True)
-    try:
-        if beat:
-            thread.start()
-        yield held
-    finally:
-        _held.discard(token)
-        held._done.set()
-        if beat and threading.current_thread() is not thread:
-            thread.join(timeout=5)
+        if store.swap(name, record.version, new):
+            return record, new
 
 
 # -------------------------------------------------------------------------------------------- requests
@@ -257,7 +267,7 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "terminate"]) 
     """Leave a request for the run; the record with the request in it, or None if there is nobody to ask."""
     while True:
         record = store.load(name)
-        if record is None or record.checkpoint.over and record.owner is None:
+        if record is None or (record.checkpoint.over and record.owner is None):
             return record
         if what == "pause" and record.asked == "terminate":
             return record

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from resumable.errors import ConnectionLost, ResumableError, UsageError
 
-__all__ = ["connect", "is_url", "plain_url", "redact", "reason", "resolved_url"]
+__all__ = ["connect", "is_url", "plain_url", "reason", "redact", "resolved_url"]
 
 _SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "token", "secret"}
 _NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
@@ -98,7 +98,9 @@ def connect(url: str | URL | Engine) -> Engine:
         return sa.create_engine(parsed, hide_parameters=True)
     except NoSuchModuleError:
         raise UsageError(
-            f"No database is known as {parsed.drivername!r}.", safe="Nothing was touched.", do="Use sqlite:/// or postgresql://."
+            f"No database is known as {parsed.drivername!r}.",
+            safe="Nothing was touched.",
+            do="Use sqlite:/// or postgresql://.",
         ) from None
     except ModuleNotFoundError as error:
         if parsed.get_backend_name() != "postgresql":
@@ -110,11 +112,15 @@ def connect(url: str | URL | Engine) -> Engine:
         raise UsageError(
             f"{parsed.get_backend_name()} needs the package {error.name!r}, which isn't installed.",
             safe="Nothing was touched.",
-            do="pip install 'resumable-pipelines[postgres]'.",
+            do="pip install 'resumable-pipelines[postgres]'."
+            if error.name == "psycopg"
+            else "Write it as postgresql://, which means psycopg 3.",
         ) from None
     except (ArgumentError, TypeError, ValueError) as error:  # what follows the ? in it
         raise UsageError(
-            f"{plain_url(parsed)!r} can't be used: {reason(error, url)}.", safe="Nothing was touched.", do="Correct the URL."
+            f"{plain_url(parsed)!r} can't be used: {reason(error, url)}.",
+            safe="Nothing was touched.",
+            do="Correct the URL.",
         ) from None
 
 
@@ -126,7 +132,9 @@ def reason(error: BaseException, url: str | URL | None = None) -> str:
     return redact(" ".join(str(text).split()), url).rstrip(" .?!")
 
 
-def failure(error: BaseException, family: type[ResumableError], what: str, *, safe: str, do: str, url: str | URL | None = None) -> ResumableError:
+def failure(
+    error: BaseException, family: type[ResumableError], what: str, *, safe: str, do: str, url: str | URL | None = None
+) -> ResumableError:
     """One of our errors for one of the database's: `ConnectionLost` if the connection broke, else `family`."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return ConnectionLost(

@@ -77,6 +77,9 @@ class AlreadyRunning(Conflict):
 class Superseded(Conflict):
     """Another runner has taken this run over; what this one had not committed is dropped."""
 
+    epoch: int = 0
+    """The epoch of the newer claim, where it was met in the target at an opening."""
+
 
 class AlreadyCompleted(Conflict):
     """The run is completed and published: it can't be paused or terminated any more."""

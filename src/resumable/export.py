@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore
-from resumable.database import is_url, plain_url
+from resumable.database import is_url, plain_url, resolved_url
 from resumable.errors import UsageError
 from resumable.naming import place, run_name
 from resumable.pipeline import Pipeline
@@ -48,6 +48,8 @@ def export(
     if if_exists not in ("fail", "replace"):
         raise _usage(f"if_exists={if_exists!r} is unknown for a file.", "Use 'fail' or 'replace'.")
     keys = [key] if isinstance(key, str) else list(key or ())
+    if len(set(keys)) < len(keys):
+        raise _usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
     given, where, at = source, None, ""
     if isinstance(source, (str, URL, Engine)):
         at = place(source)
@@ -58,13 +60,17 @@ def export(
         )
     if isinstance(target, (str, os.PathLike)):
         if is_url(str(target)):
-            raise _usage("The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload.")
+            raise _usage(
+                "The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload."
+            )
         where = os.path.abspath(target)
         kind = format or os.path.splitext(where)[1].lstrip(".").lower() or "csv"
         if kind == "tsv":
             options = {"delimiter": "\t", **options}
         elif kind != "csv":
             raise _usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")
+        if at and _is_database(where, given):
+            raise _usage(f"{os.path.basename(where)} is the database itself.", "Name another file.")
         target = CsvSink(where, if_exists=if_exists, **options)
     elif not (hasattr(target, "open") and hasattr(target, "describe")):
         raise _usage(f"{type(target).__name__} is no target.", "Give the path of a file, or a Sink.")
@@ -94,6 +100,16 @@ def export(
             },
         },
     )
+
+
+def _is_database(path: str, source: Any) -> bool:
+    """Whether the file is the SQLite database that is read, or one of those that SQLite keeps beside it."""
+    url = resolved_url(source.url if isinstance(source, Engine) else source)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return False
+    if os.path.exists(path) and os.path.exists(url.database):
+        return os.path.samefile(path, url.database)
+    return os.path.realpath(path) in {url.database + end for end in ("-journal", "-wal", "-shm")}
 
 
 def _usage(what: str, do: str) -> UsageError:

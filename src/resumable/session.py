@@ -42,17 +42,19 @@ def session(
     """Run one session; the three acts are those of `Pipeline.run`, `restart` and `terminate`."""
     plan.asked = ""  # before all else: a signal that comes while the run is opened counts
     record = plan.store.load(plan.name)
+    unbegun = record is None or not record.checkpoint.number or record.checkpoint.over
+    begun = (
+        plan.begin() if (unbegun or restart) and not terminate else None
+    )  # refuses before anything is made or undone
     if restart:
         with contextlib.suppress(Terminated, UnknownRun):
             for _ in session(plan, takeover=takeover, terminate=True):
                 pass
-    unbegun = record is None or not record.checkpoint.number or record.checkpoint.over
-    begun = plan.begin() if (unbegun or restart) and not terminate else None  # refuses before anything is made
     with contextlib.ExitStack() as stack:
         claim = stack.enter_context(control.claim(plan.store, plan.name, takeover=takeover))
         pid = os.getpid()
         try:
-            writer = stack.enter_context(_open(plan, claim, begun, takeover, restart, terminate))
+            writer = stack.enter_context(_behind_fence(plan, claim, begun, takeover, restart, terminate))
             last = _first_save(claim, writer)
             settled = last.over
             if not settled:
@@ -125,9 +127,20 @@ def _decide(plan: Plan, writer: Writer, last: Checkpoint, asked: Asked) -> Check
     return writer.publish(last.next(outcome="completed"))
 
 
-def _open(
+def _behind_fence(
     plan: Plan, claim: Claim, begun: Checkpoint | None, takeover: bool, restart: bool, terminate: bool
 ) -> Writer:
+    """The open sink. A newer claim in it that my store doesn't know is no reason to stop: a clock has gone back."""
+    while True:
+        try:
+            return _open(plan, claim, begun, takeover, restart, terminate)
+        except Superseded as error:
+            if not error.epoch:
+                raise
+            claim.renew(error.epoch)  # refused if my store knows a newer claim as well
+
+
+def _open(plan: Plan, claim: Claim, begun: Checkpoint | None, takeover: bool, restart: bool, terminate: bool) -> Writer:
     """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
     where = str(getattr(plan.store, "location", ""))
     claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, takeover, where)
@@ -140,12 +153,18 @@ def _open(
         last = replace(begun or plan.begin(), claim=last.claim)
     writer = plan.sink.open(claimant, last)
     held = writer.last
-    if held.over and held.outcome == "completed":
-        gone = not writer.stands() or plan.stale(held)
-        if restart or gone:
-            writer.__exit__(None, None, None)
-            return plan.sink.open(claimant, replace(begun or plan.begin(), claim=held.claim))
-    return writer
+    if not (held.over and held.outcome == "completed"):
+        return writer
+    try:
+        anew = restart or not writer.stands() or plan.stale(held)
+        first = replace(begun or plan.begin(), claim=held.claim) if anew else None
+    except BaseException:
+        writer.__exit__(None, None, None)
+        raise
+    if first is None:
+        return writer
+    writer.__exit__(None, None, None)
+    return plan.sink.open(claimant, first)
 
 
 def _open_to_undo(plan: Plan, claimant: Claimant, last: Checkpoint) -> Writer:

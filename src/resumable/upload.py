@@ -60,6 +60,8 @@ def upload(
     if on_bad_row not in ("raise", "quarantine"):
         raise _usage(f"on_bad_row={on_bad_row!r} is unknown.", "Use 'raise' or 'quarantine'.")
     keys = [key] if isinstance(key, str) else list(key or ())
+    if len(set(keys)) < len(keys):
+        raise _usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
     sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row)
     kept: dict[str, Json] = {
         "if_exists": if_exists,
@@ -75,7 +77,9 @@ def upload(
     where = None
     if isinstance(source, (str, os.PathLike)):
         if is_url(str(source)):
-            raise _usage("The source of an upload is a file, not a URL.", "Give its path; tables are read by an export.")
+            raise _usage(
+                "The source of an upload is a file, not a URL.", "Give its path; tables are read by an export."
+            )
         where = os.path.realpath(source)
         if _format(where, format) == "tsv":
             options = {"delimiter": "\t", **options}
@@ -134,7 +138,8 @@ def _sink(
     if not isinstance(target, (str, URL, Engine)):
         if not (hasattr(target, "open") and hasattr(target, "describe")):
             raise _usage(
-                f"{type(target).__name__} is no target.", "Give a database URL (sqlite:///shop.db), an Engine or a Sink."
+                f"{type(target).__name__} is no target.",
+                "Give a database URL (sqlite:///shop.db), an Engine or a Sink.",
             )
         sink: Sink = target
         return sink
@@ -147,7 +152,9 @@ def _format(path: str, format: str | None) -> str:
     """Only CSV so far: a file of another format is refused, not read as CSV."""
     kind = format or os.path.splitext(path)[1].lstrip(".").lower()
     if format not in (None, "csv") or kind in ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip", "bz2"):
-        raise _usage(f"{os.path.basename(path)} would be read as {kind!r}, which isn't supported yet.", "Give a CSV file.")
+        raise _usage(
+            f"{os.path.basename(path)} would be read as {kind!r}, which isn't supported yet.", "Give a CSV file."
+        )
     return kind
 
 

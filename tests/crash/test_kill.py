@@ -62,7 +62,16 @@ class Killed:
         self.went_on = 0
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, JOB, *self.arguments, "--json", "--every", "0", "--store", str(self.folder / "store")]
+        command = [
+            sys.executable,
+            JOB,
+            *self.arguments,
+            "--json",
+            "--every",
+            "0",
+            "--store",
+            str(self.folder / "store"),
+        ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RESUMABLE")}
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
             return subprocess.Popen(command, stdout=out, stderr=err, env=environment)
@@ -130,7 +139,12 @@ def table(url: str) -> tuple[list[tuple[Any, ...]], set[str]]:
     else:
         with psycopg.connect(url) as database:
             got = database.execute("select id, word, ratio, day::text from t").fetchall()
-            names = {n for (n,) in database.execute("select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S')")}
+            names = {
+                n
+                for (n,) in database.execute(
+                    "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S')"
+                )
+            }
     return got, names
 
 
@@ -144,9 +158,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'db' / 'target.db'}"
 
 
-def test_an_upload_survives_kills(
-    database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path
-) -> None:
+def test_an_upload_survives_kills(database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path) -> None:
     """Into an empty database: the rows once, equal, in order; no other table but the ledger, no other file."""
     source = tmp_path / "rows.csv"
     source.write_text(expected, encoding="utf-8")
@@ -166,9 +178,7 @@ def test_an_upload_survives_kills(
     assert killed.went_on > KILLS / 4
 
 
-def test_an_export_survives_kills(
-    database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path
-) -> None:
+def test_an_export_survives_kills(database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path) -> None:
     """To a CSV file: the same bytes as an uninterrupted one; nothing at its path before the end, nothing beside it."""
     fill(database, rows)
     (tmp_path / "out-files").mkdir()

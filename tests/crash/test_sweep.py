@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from memory import MemorySource
 
+from memory import MemorySource
 from resumable.checkpoint import Record
 from resumable.errors import ResumableError
 from resumable.pipeline import Pipeline

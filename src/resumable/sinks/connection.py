@@ -152,7 +152,7 @@ class Connection:
                 with contextlib.suppress(SQLAlchemyError), self.transaction():  # it may not be ours to end
                     self.dialect.evict(self, staging)
                 if not left:
-                    who = self.dialect.holders(self, table)
+                    who = self.dialect.holders(self, table, staging)
                     raise self.failure(error, f"Table {table!r} is locked ({who})") from None
             time.sleep(0.2)
 
@@ -171,8 +171,10 @@ class Connection:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Reads, with no transaction left open."""
+        """Reads, with no transaction left open, and no wait without end."""
         try:
+            if not self.open:
+                self.dialect.look(self)
             yield
         finally:
             if not self.open:

@@ -126,6 +126,10 @@ class Dialect(Protocol):
         """Begin a transaction that will write."""
         ...
 
+    def look(self, c: Connection) -> None:
+        """Begin to read: nobody's lock is waited for without end."""
+        ...
+
     def lost(self, c: Connection) -> bool:
         """Whether the connection is broken."""
         ...
@@ -154,8 +158,8 @@ class Dialect(Protocol):
         """End the connections of fenced-off runners that still hold our staging table."""
         ...
 
-    def holders(self, c: Connection, name: str) -> str:
-        """In words, who holds locks on a table, as far as can be told."""
+    def holders(self, c: Connection, name: str, staging: str = "") -> str:
+        """In words, who holds locks on a table or, even if only reading, on staging, as far as can be told."""
         ...
 
     def seize(self, c: Connection, name: str) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Layout, Mode, Table
+from resumable.sinks.ledger import NAME as LEDGER
 from resumable.sqltypes import plain
 
 __all__ = ["again", "lay_out"]
@@ -46,20 +47,37 @@ def lay_out(c: Connection, name: str, schema: pa.Schema, if_exists: str, key: tu
     return layout
 
 
-def again(c: Connection, name: str, schema: pa.Schema, mode: Mode, key: tuple[str, ...], *, fresh: bool) -> Layout:
-    """The layout of a run that goes on; `fresh`: its target wasn't there when it began. Raises `TargetChanged`."""
+def again(
+    c: Connection, name: str, schema: pa.Schema, mode: Mode, key: tuple[str, ...], *, fresh: bool, staging: str | None
+) -> Layout:
+    """The layout of a run that goes on; `fresh`: its target wasn't there when it began. Raises `TargetChanged`.
+
+    Where `staging` is there, its columns must still be declared like the table's: publishing would alter values.
+    """
     if mode in ("new", "direct") or fresh:
         return Layout(mode, _stored(schema), key)
     try:
         if c.dialect.kind(c, name) != "table":
             _refuse(f"There is no table {name!r} any more.", "")
-        return _existing(c.dialect.describe(c, name), schema, mode, key, c)
+        layout = _existing(c.dialect.describe(c, name), schema, mode, key, c)
+        if staging is not None:
+            _staged_alike(c, layout, staging)
+        return layout
     except TargetError as error:
         raise TargetChanged(
             f"The target has changed since the run began. {error.what}",
             safe="Nothing was published, and what was committed is kept.",
             do="Put the table back to go on, or terminate the run.",
         ) from None
+
+
+def _staged_alike(c: Connection, layout: Layout, staging: str) -> None:
+    assert layout.table is not None
+    staged = {column.name: column.declared for column in c.dialect.describe(c, staging).columns}
+    for column in layout.table.columns:
+        if column.name in layout.columns and staged.get(column.name) != column.declared:
+            was = staged.get(column.name, "nothing")
+            _refuse(f"Column {column.name!r} was {was} and is {column.declared} now.", "")
 
 
 def _refuse(what: str, do: str) -> NoReturn:
@@ -70,6 +88,8 @@ def _names(c: Connection, name: str, schema: pa.Schema) -> None:
     for what, each in [("table name", name), *(("column name", column) for column in schema.names)]:
         if why := c.dialect.misname(each):
             _refuse(f"The {what} {each!r} {why}.", "Rename it.")
+    if c.dialect.fold(name) == LEDGER:
+        _refuse(f"The table {name!r} is resumable's own: its ledger.", "Give another name.")
     seen: dict[str, str] = {}
     for column in schema.names:
         same = c.dialect.fold(column)

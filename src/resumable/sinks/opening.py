@@ -26,7 +26,7 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError
 from resumable.protocols import Claimant
 from resumable.sinks.connection import Connection
-from resumable.sinks.ledger import Ledger, Row
+from resumable.sinks.ledger import NAME, Ledger, Row
 
 __all__ = ["recover", "superseded"]
 
@@ -56,6 +56,10 @@ def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, bi
     for _ in range(ATTEMPTS):
         row = _fence(c, ledger, claim, last)
         if row is not None and not _anew(row, last):
+            if row.backend and row.claim != claim.id and (row.checkpoint.sink or {}).get("mode") == "direct":
+                # In plain view the locks of whom I have fenced off can't be told from other users' later on.
+                with contextlib.suppress(SQLAlchemyError), c.transaction():
+                    c.dialect.dismiss(c, row.backend)
             return row.checkpoint
         if row is None and last.outcome:
             return last
@@ -128,12 +132,14 @@ def _force(
     c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, error: SQLAlchemyError, *, final: bool
 ) -> None:
     """A runner was stopped inside a transaction and holds the row: end its connection, where that may be done."""
-    with c.reading():
+    row = None
+    with contextlib.suppress(SQLAlchemyError), c.reading():  # the whole table may be locked
         row = ledger.read()
     if row is not None:
         _admit(row, claim, last)
     if row is None or not row.backend or final:
-        who = f"{row.owner}, which had the run last, or another program" if row and row.owner else "another program"
+        last_had = f"{row.owner}, which had the run last, or " if row and row.owner else ""
+        who = f"{last_had}another program ({c.dialect.holders(c, NAME)})"
         raise c.failure(
             error,
             f"The target is locked by {who}",
@@ -164,8 +170,10 @@ def _admit(row: Row, claim: Claimant, last: Checkpoint) -> None:
 def superseded(run: str, row: Row | None) -> Superseded:
     """What a runner is told whose claim isn't in the ledger any more."""
     who = "it was ended by another runner" if row is None else f"{row.owner or 'another runner'} has it"
-    return Superseded(
+    error = Superseded(
         f"Run {run!r} was taken over: {who}.",
         safe="What was committed is safe; this runner wrote nothing after that.",
         do="Look at it with `resumable status`.",
     )
+    error.epoch = 0 if row is None else row.claim.epoch
+    return error

@@ -70,7 +70,7 @@ class PartialFile:
         with telling("take over the partial file of", self.target):
             while found := next((f for f in self._names.all() if f.inode == inode), None):
                 if found.claim > self.claim:
-                    raise self._superseded()
+                    raise self._superseded(found.claim.epoch)
                 try:
                     if self._take(found, takeover):
                         sync_folder(self.folder)
@@ -275,12 +275,14 @@ class PartialFile:
             do="Run the same again: it goes on from the last commit.",
         )
 
-    def _superseded(self) -> Superseded:
-        return Superseded(
+    def _superseded(self, epoch: int = 0) -> Superseded:
+        error = Superseded(
             f"The partial file of {self.target} is no longer this runner's: another has taken the run over.",
             safe="What was committed is safe; this runner publishes nothing.",
             do="Look at it with `resumable status`; if nobody runs it, the file was removed by hand: terminate the run.",
         )
+        error.epoch = epoch
+        return error
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

@@ -79,11 +79,15 @@ class Postgresql:
             wait=PATIENCE,
         )
 
+    def look(self, c: Connection) -> None:
+        self.begin(c)
+
     def lost(self, c: Connection) -> bool:
         return c.sa.invalidated or bool(c.raw.closed)
 
     def locked(self, error: BaseException) -> bool:
-        return getattr(getattr(error, "orig", None) or error, "sqlstate", None) == "55P03"
+        # A deadlock too: a fenced-off runner that wakes holds staging and wants the ledger's row, we the other way round.
+        return getattr(getattr(error, "orig", None) or error, "sqlstate", None) in ("55P03", "40P01")
 
     def words(self, error: BaseException) -> str:
         text = re.sub(r'(relation )?"resumable_[0-9a-f]{10}_\w+"', "the table", reason(error))
@@ -128,13 +132,14 @@ class Postgresql:
     def seize(self, c: Connection, name: str) -> None:
         c.sql(f"LOCK TABLE {c.qualified(name)} IN ACCESS EXCLUSIVE MODE")
 
-    def holders(self, c: Connection, name: str) -> str:
+    def holders(self, c: Connection, name: str, staging: str = "") -> str:
         found = c.sql(
             "SELECT DISTINCT l.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_class t ON t.oid = l.relation"
             " JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE t.relname = :name AND n.nspname = :schema AND l.granted AND l.pid <> pg_backend_pid()"
-            " AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')",
+            " WHERE n.nspname = :schema AND l.granted AND l.pid <> pg_backend_pid() AND (t.relname = :staging"
+            " OR (t.relname = :name AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')))",
             name=name,
+            staging=staging,
             schema=c.schema,
         ).all()
         told = [f"backend {pid} of {user}{f' ({program})' if program else ''}" for pid, user, program in found]
@@ -189,6 +194,8 @@ class Postgresql:
             query = "SELECT has_table_privilege(CAST(:oid AS oid), :right)"
             if not c.sql(query, oid=_oid(c, layout.table.name), right=right).scalar():
                 return f"this user has no {right} privilege on {layout.table.name!r}"
+        if layout.mode == "replace" and (heirs := _heirs(c, layout.table.name)):
+            return f"{', '.join(heirs)} inherits from {layout.table.name!r}, and a replace would delete its rows too"
         for sequence in sequences(c, layout.table.name):
             if sequence.column in layout.columns and not sequence.movable:
                 return f"this user may not move {sequence.name} on, so that later inserts would collide"
@@ -276,6 +283,15 @@ class Postgresql:
 
 def _literal(name: str) -> str:
     return "CAST('" + name.replace("'", "''") + "' AS regclass)"
+
+
+def _heirs(c: Connection, table: str) -> list[str]:
+    """The tables that inherit from a table; a partitioned table's own parts aren't meant."""
+    query = (
+        "SELECT CAST(CAST(i.inhrelid AS regclass) AS text) FROM pg_inherits i JOIN pg_class t ON t.oid = i.inhparent"
+        " WHERE t.oid = CAST(:oid AS oid) AND t.relkind = 'r' ORDER BY 1"
+    )
+    return [str(name) for (name,) in c.sql(query, oid=_oid(c, table))]
 
 
 def _oid(c: Connection, name: str) -> int:

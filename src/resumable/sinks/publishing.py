@@ -2,6 +2,8 @@
 
 * What would conflict is looked for first, by joins, so that an error names the rows of the source.
 * Rows go in the order of arrival; in an upsert the last row of a key wins; triggers fire once.
+* The caller has locked an existing table and looked at it again behind the lock: what has come since the run began
+  (a foreign key, say, that would cascade) counts.
 * A table that is there is kept as an object: indexes, grants, views and foreign keys never see anything but rows.
 """
 
@@ -36,7 +38,6 @@ def publish(c: Connection, name: str, staging: str, layout: Layout, numbers: Num
     if layout.table is None:
         step.new()
     else:
-        c.dialect.reserve(c, name, layout)
         step.existing()
 
 

@@ -163,9 +163,9 @@ def _refuse(target: Path) -> None:
     found = inspect_target(target, "replace")
     if found is not None and found.st_size:
         raise TargetExists(
-            f"{target} has the rejected rows of an earlier run.",
+            f"{target} is there already: it may hold the rejected rows of an earlier run.",
             safe="Nothing was changed.",
-            do="Look at them, then move the file away, or name another with quarantine= (--quarantine).",
+            do="Look at it, then move it away, or name another file with quarantine= (--quarantine).",
         )
 
 

@@ -102,6 +102,8 @@ class Sqlite:
         finally:
             c.sql(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
 
+    def look(self, c: Connection) -> None: ...  # busy_timeout holds for reads as well
+
     def lost(self, c: Connection) -> bool:
         return False
 
@@ -133,7 +135,7 @@ class Sqlite:
 
     def seize(self, c: Connection, name: str) -> None: ...  # whoever writes has the whole database
 
-    def holders(self, c: Connection, name: str) -> str:
+    def holders(self, c: Connection, name: str, staging: str = "") -> str:
         return "SQLite can't say which process it is"
 
     def kind(self, c: Connection, name: str) -> str:

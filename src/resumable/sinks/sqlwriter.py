@@ -144,10 +144,13 @@ class SqlWriter:
         mine = replace(checkpoint, claim=self._claim.id, sink=self.last.sink)
 
         def act() -> None:
-            row = self._ledger.read(lock=True)
+            row, now = self._ledger.read(lock=True), layout
             if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
                 raise superseded(self._claim.run, row)
-            publish(self._c, self._sink.table, self._state["staging"], layout, self._numbers, self._rows)
+            if layout.table is not None:
+                self._c.dialect.reserve(self._c, self._sink.table, layout)
+                now = self._again(self._state["staging"])
+            publish(self._c, self._sink.table, self._state["staging"], now, self._numbers, self._rows)
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
@@ -272,12 +275,9 @@ class SqlWriter:
                 do="Give the run the same target, or another name.",
             )
         with c.errors("The target can't be looked at"), c.reading():
-            if self._layout is None:
-                schema = _schema(self.last)
-                self._layout = again(
-                    c, state["table"], schema, state["mode"], tuple(state["key"]), fresh=state["fresh"]
-                )
             there = c.dialect.kind(c, state["staging"]) == "table"
+            if self._layout is None:
+                self._layout = self._again(state["staging"] if there else None)
         if not there:
             if self._rows or state["mode"] == "direct":
                 raise TargetChanged(
@@ -290,8 +290,16 @@ class SqlWriter:
         self._made = True
         return self._layout
 
+    def _again(self, staging: str | None) -> Layout:
+        state, key = self._state, tuple(self._state["key"])
+        return again(
+            self._c, state["table"], _schema(self.last), state["mode"], key, fresh=state["fresh"], staging=staging
+        )
+
     def _patiently(self, act: Callable[[], None]) -> None:
-        self._c.patiently(act, self._state.get("staging", ""), self._sink.table)
+        # A table that is loaded in plain view may be in others' use: their connections aren't ours to end.
+        staging = "" if self._state.get("mode") == "direct" else self._state.get("staging", "")
+        self._c.patiently(act, staging, self._sink.table)
 
     def _ousted(self) -> None:
         """After an error: `Superseded` if it came of another runner's having the run. Drops what wasn't committed."""

@@ -206,7 +206,9 @@ class CsvSource:
         number, byte = row + fault.index + 1, offset + fault.begin
         aside = "go on with on_bad_row='quarantine' (--on-bad-row quarantine), which puts such rows aside"
         if hint:
-            do = f"Begin anew (--restart) with columns={{{column!r}: {hint!r}}} (--columns {column}={hint}), or {aside}."
+            do = (
+                f"Begin anew (--restart) with columns={{{column!r}: {hint!r}}} (--columns {column}={hint}), or {aside}."
+            )
         elif column:
             do = f"Begin anew (--restart) with its right encoding, such as encoding='cp1252' (--encoding cp1252), or {aside}."
         else:

@@ -147,7 +147,9 @@ class Postgres:
                     first = row
                 text += row
                 count += 1
-                if count == MAX_ROWS or len(text) >= MAX_BYTES // 4:  # text, its columns, and their typed copies: four times that
+                if (
+                    count == MAX_ROWS or len(text) >= MAX_BYTES // 4
+                ):  # text, its columns, and their typed copies: four times that
                     yield _chunk(bytes(text), first, row, count, schema, places, key.proven)
                     text, count = bytearray(), 0
             if count:

@@ -22,6 +22,7 @@ What a type takes (everything else is a misfit, the empty string too, except in 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -253,8 +254,25 @@ def _doubtful(column: pa.StringArray, kind: pa.DataType) -> list[str]:
         past = pc.and_(pc.match_substring_regex(kept, r"^-?[0-9]+$"), pc.greater(pc.binary_length(kept), 15))
         safe = kept.filter(pc.and_(pc.invert(past), pc.not_equal(kept, "-0")))
         texts = texts.filter(pc.invert(pc.is_in(texts, value_set=safe)))
+    elif shape := _regex(kind):
+        # A word among numbers: the numbers are fine if they are fine without it.
+        fitting = pc.match_substring_regex(texts, rf"^(?:{shape})$")
+        shaped = texts.filter(fitting)
+        with contextlib.suppress(pa.ArrowInvalid):
+            if _vouched(shaped, _cast(shaped, kind), kind):
+                texts = texts.filter(pc.invert(fitting))
     found: list[str] = texts.to_pylist()
     return found
+
+
+def _regex(kind: pa.DataType) -> str:
+    """What texts of the kind look like, in Arrow's regular expressions; "" where that isn't worth to be asked."""
+    t = pa.types
+    if t.is_integer(kind):
+        return _INTEGER.pattern
+    if t.is_decimal(kind):
+        return _NUMBER.pattern
+    return _shape(kind).replace("(?!0000)", "") if t.is_temporal(kind) else ""  # which `_vouched` looks for
 
 
 def _within_years(values: pa.TimestampArray) -> bool:
