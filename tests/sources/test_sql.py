@@ -709,11 +709,11 @@ def test_a_single_column_of_nulls_and_empty_strings_keeps_every_row(postgres):
 
 
 def test_long_values_make_small_batches(postgres):
-    """About 8 MiB, however few rows that is."""
+    """About 2 MiB, however few rows that is."""
     execute(
         postgres,
         "CREATE TABLE t (id integer PRIMARY KEY, v text)",
-        "INSERT INTO t SELECT i, repeat(chr(64 + i), 3000000) FROM generate_series(1, 7) i",
+        "INSERT INTO t SELECT i, repeat(chr(64 + i), 700000) FROM generate_series(1, 7) i",
     )
     source = SqlSource(postgres, "t")
     identity, schema = begin(source)
