@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from resumable.errors import (
 )
 from resumable.pipeline import Pipeline, runs
 from resumable.session import session
+from resumable.sinks.csv import CsvSink
 from resumable.stores import MemoryStore
 
 ALL = [-1, 1, 2, 3, 4, 5, 6]
@@ -118,6 +120,18 @@ def test_each_step_is_durable_and_the_target_is_untouched_until_the_end() -> Non
         assert world.target == ([-1] if step.status == "running" else ALL)
 
 
+def test_rows_are_in_the_file_before_the_store_speaks_of_them(tmp_path: Path) -> None:
+    """At each yield the store has the very length that the partial file has: it was saved after the commit."""
+    store = MemoryStore()
+    for step in Pipeline(MemorySource(), CsvSink(tmp_path / "n.csv"), name="m", store=store, every=0):
+        record = store.load("m")
+        assert record is not None
+        (file,) = [
+            path for path in tmp_path.iterdir() if path.name.endswith("n.csv" if record.checkpoint.over else ".partial")
+        ]
+        assert file.stat().st_size == record.checkpoint.sink["length"] == 2 + 2 * step.rows
+
+
 def test_leaving_the_loop_pauses_and_the_next_loop_goes_on() -> None:
     """break, then again: the steps of the second loop begin where the first one stopped."""
     world, store = World(), MemoryStore()
@@ -135,6 +149,8 @@ def test_a_named_iterator_left_suspended_is_closed_by_the_next_loop() -> None:
     next(steps)
     assert 6 == list(pipeline(world, store))[-1].rows
     assert ALL == world.target
+    with pytest.raises(Paused):  # it doesn't end as if it had got through
+        next(steps)
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, GeneratorExit])
@@ -396,6 +412,15 @@ def test_an_empty_source_completes() -> None:
     world, store = World(), MemoryStore()
     assert 0 == pipeline(world, store, MemorySource(0)).run().rows
     assert [-1] == world.target
+
+
+def test_a_completed_run_called_with_other_options_says_which() -> None:
+    """It does nothing, but not as if it had been the same call."""
+    world, store = World(), MemoryStore()
+    pipeline(world, store, definition={"options": {"if_exists": "append"}}).run()
+    again = pipeline(world, store, definition={"options": {"if_exists": "replace"}}).run()
+    assert "if_exists was 'append' and is now 'replace'" in again.message
+    assert ALL == world.target
 
 
 def test_runs_and_explain_say_where_a_run_stands() -> None:

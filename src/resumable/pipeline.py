@@ -59,7 +59,7 @@ class Pipeline:
 
     def steps(self, *, takeover: bool = False, restart: bool = False) -> Steps:
         """One session, step by step. The two acts are those of `run` and `restart`."""
-        _close_suspended(self, None)
+        _close_suspended(self, Paused)
         return Steps(self, session(self._plan, takeover=takeover, restart=restart))
 
     def run(self, *, takeover: bool = False) -> Progress:
@@ -144,7 +144,7 @@ class Steps(Iterator[Progress]):
         """Pause: what is committed stays, and the claim is given back."""
         self._steps.close()
 
-    def stop(self, why: Stopped | None) -> None:
+    def stop(self, why: Stopped) -> None:
         """Close it from elsewhere in the thread that steps it; its next step raises `why`.
 
         Another thread's steps hear of it by the store, between two batches.
@@ -162,10 +162,10 @@ def _key(pipeline: Pipeline) -> tuple[str, str]:
     return str(getattr(pipeline.store, "location", id(pipeline.store))), pipeline.name
 
 
-def _close_suspended(pipeline: Pipeline, why: type[Stopped] | None) -> None:
+def _close_suspended(pipeline: Pipeline, why: type[Stopped]) -> None:
     steps = _suspended.get(_key(pipeline))
     if steps is not None:
-        steps.stop(why(f"Run {pipeline.name!r} was stopped from elsewhere in this process.") if why else None)
+        steps.stop(why(f"Run {pipeline.name!r} was stopped from elsewhere in this process."))
 
 
 def _exhaust(steps: Iterable[Progress]) -> Progress:

@@ -59,18 +59,31 @@ class Plan:
 
         Only one may change: a run that a bad row has stopped may go on with quarantine.
         """
-        was, now = last.definition.get("options"), self.definition.get("options")
-        if was is not None and now is not None and was != now:
-            names = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
-            if {*names} <= {"on_bad_row", "quarantine"} and was.get("on_bad_row") == "raise":
-                return replace(last, definition=self.definition)
-            told = ", ".join(f"{k} was {was.get(k)!r} and is now {now.get(k)!r}" for k in names)
+        other = self._other(last)
+        was = last.definition.get("options", {})
+        if other and {*other} <= {"on_bad_row", "quarantine"} and was.get("on_bad_row") == "raise":
+            return replace(last, definition=self.definition)
+        if other:
             raise OptionsChanged(
-                f"Run {self.name!r} was begun with other options: {told}.",
+                f"Run {self.name!r} was begun with other options: {', '.join(other.values())}.",
                 safe="Nothing was changed; what it committed is kept.",
                 do="Go on with the same options, or begin anew (--restart, pipeline.restart()), or terminate.",
             )
         return last
+
+    def settled(self, last: Checkpoint) -> str:
+        """What to say of a run that was completed before; the same call with other options is still the same run."""
+        other = self._other(last)
+        less = f" with other options ({', '.join(other.values())}; --restart runs it with these)" if other else ""
+        return f"completed before{less}, nothing to do"
+
+    def _other(self, last: Checkpoint) -> dict[str, str]:
+        """The options that aren't those the run began with, by name, in words."""
+        was, now = last.definition.get("options"), self.definition.get("options")
+        if was is None or now is None:
+            return {}
+        names = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
+        return {k: f"{k} was {was.get(k)!r} and is now {now.get(k)!r}" for k in names}
 
     def check_source(self, last: Checkpoint) -> None:
         """Refuse a source that is no longer what the run began with, as far as it was read."""

@@ -80,7 +80,7 @@ def session(
             safe="The target is as it was before the run.",
             do="The same call begins anew.",
         )
-    yield Progress.of(plan.name, "completed", last, "completed before, nothing to do" if settled else "")
+    yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else "")
 
 
 def _transfer(
