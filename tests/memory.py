@@ -93,7 +93,9 @@ class MemorySink:
                 raise TargetChanged("the ledger row is gone")
             row, made = replace(last.next(), claim=claim.id), True
         elif world.by() > claim.id:
-            raise Superseded("the ledger has a newer claim")
+            error = Superseded("the ledger has a newer claim")
+            error.epoch = world.by().epoch
+            raise error
         elif row.over:
             if last.number or last.claim < row.claim:
                 return MemoryWriter(self, claim, row, made)

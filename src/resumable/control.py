@@ -155,7 +155,8 @@ class Claim:
         """Make the claim newer than that epoch, if it still holds: a clock ahead of this one has been at the target."""
         with self._lock:
             newer = ClaimId(max(above, self.id.epoch) + 1, self.id.token)
-            self._swap(lambda r: replace(r, claim=newer))
+            # A pause that was asked of the claim before is meant for this runner.
+            self._swap(lambda r: replace(r, claim=newer, asked_of=newer if r.asked_of == self.id else r.asked_of))
             self.id = newer
 
     def forget(self) -> None:

@@ -110,6 +110,18 @@ def test_what_lies_beyond_the_commit_is_cut_off(tmp_path):
     assert out.read_bytes() == b"head\n1\n2\n3\n"
 
 
+def test_a_cut_is_durable(tmp_path, monkeypatch):
+    """A complete file is published without another write: after a power cut its tail must not be back."""
+    out, synced = tmp_path / "o.txt", []
+    last = begun(out)
+    with partials(tmp_path)[0].open("ab") as file:
+        file.write(b"garbage")
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_size), fsync(fd)))
+    with open_file(out, 2, last):
+        assert last.sink["length"] in synced
+
+
 def test_opening_may_be_repeated(tmp_path):
     """Again and again, under the same claim or a newer one, saved or not."""
     out = tmp_path / "o.txt"
