@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -341,3 +342,21 @@ def test_a_restart_whose_source_is_gone_keeps_the_run(database: str) -> None:
         Pipeline(Gone(), SqlSink(database, "t"), name="m", store=store).restart()
     assert "paused" == pipeline(database, store).status
     assert [4, 6, 6] == [step.rows for step in pipeline(database, store)]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of just what is tested here
+def test_a_forked_child_that_ends_leaves_the_run_to_its_parent(database: str) -> None:
+    """Its copy of the loop is torn down in mid-run: claim, ledger row and connection stay the parent's."""
+    made = pipeline(database)
+    steps = iter(made)
+    next(steps)
+    child = os.fork()
+    if not child:
+        try:
+            steps.close()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert "running" == made.status
+    assert [4, 6, 6] == [step.rows for step in steps]
+    assert [(n,) for n in range(1, 7)] == Target(database).all("SELECT * FROM t")
