@@ -1,9 +1,10 @@
-"""What all tests share: the servers (services.py), fresh databases, and `--require-services`."""
+"""What all tests share: the servers (services.py), fresh databases, `--require-services`, `--long`, what was tried."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy.engine import URL
@@ -14,6 +15,47 @@ import services
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--require-services`: for CI, where a test that was skipped for want of a server proves nothing."""
     parser.addoption("--require-services", action="store_true", help="fail, not skip, where a server can't be had")
+    parser.addoption("--long", action="store_true", help="the long form of the crash tests: every point (make crash)")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the crash tests tried: a sweep that met nothing would prove nothing."""
+    told = sorted(
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "tried"
+    )
+    if told:
+        terminalreporter.section("what was tried")
+        for line in told:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say what a test has tried, in figures; printed at the end of the test run."""
+    return lambda text: record_property("tried", text)
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether the long form of a crash test is asked for."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def missing(request: pytest.FixtureRequest) -> Callable[[str], NoReturn]:
+    """Called with a reason where something real can't be had: the test is skipped, or fails with --require-services."""
+
+    def missing(reason: str) -> NoReturn:
+        if request.config.getoption("--require-services"):
+            pytest.fail(f"Nothing may be missing here. {reason}", pytrace=False)
+        pytest.skip(reason)
+
+    return missing
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +74,11 @@ def _postgres_or_reason() -> Iterator[URL | services.Unavailable]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(_postgres_or_reason: URL | services.Unavailable, request: pytest.FixtureRequest) -> URL:
+def postgres_server(_postgres_or_reason: URL | services.Unavailable, missing: Callable[[str], NoReturn]) -> URL:
     """The superuser's URL of a PostgreSQL server; the test is skipped, with the reason, if there is none."""
-    if isinstance(_postgres_or_reason, URL):
-        return _postgres_or_reason
-    if request.config.getoption("--require-services"):
-        pytest.fail(f"PostgreSQL is required here. {_postgres_or_reason}", pytrace=False)
-    pytest.skip(str(_postgres_or_reason))
+    if isinstance(_postgres_or_reason, services.Unavailable):
+        missing(str(_postgres_or_reason))
+    return _postgres_or_reason
 
 
 @pytest.fixture
