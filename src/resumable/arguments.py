@@ -236,6 +236,12 @@ def _run(made: argparse.ArgumentParser) -> None:
     run.add_argument("--name", help="its name (made from source, target and table)")
     _store(run)
     run.add_argument("--every", type=float, metavar="SECONDS", help="time between commits (1.0)")
+    run.add_argument(
+        "--reconnect",
+        type=float,
+        metavar="SECONDS",
+        help="how long to try to get a lost connection back before the run fails (300); 0: not at all",
+    )
     run.add_argument("--restart", action="store_true", help="undo what is there of the run, and begin anew")
     _acts(run)
 

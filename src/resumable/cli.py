@@ -99,7 +99,17 @@ def _mute() -> None:
 
 def _upload(a: argparse.Namespace) -> int:
     options = _given(
-        a, "if_exists", "on_bad_row", "quarantine", "name", "store", "every", "schema", "encoding", "identity"
+        a,
+        "if_exists",
+        "on_bad_row",
+        "quarantine",
+        "name",
+        "store",
+        "every",
+        "reconnect",
+        "schema",
+        "encoding",
+        "identity",
     )
     options |= _format(a)
     if a.null is not None:
@@ -114,7 +124,7 @@ def _upload(a: argparse.Namespace) -> int:
 
 
 def _export(a: argparse.Namespace) -> int:
-    options = _given(a, "if_exists", "name", "store", "every", "schema", "format", "null") | _format(a)
+    options = _given(a, "if_exists", "name", "store", "every", "reconnect", "schema", "format", "null") | _format(a)
     if a.spreadsheet_safe:
         options["spreadsheet_safe"] = True
     source = again(a.source, "RESUMABLE_SOURCE_URL")
@@ -156,7 +166,7 @@ def _list(a: argparse.Namespace) -> int:
             found += _look(store, name)
         except CorruptCheckpoint as error:  # one that can't be read mustn't hide the others
             unreadable.append(error)
-    _print(*(json.dumps(run.to_dict()) if a.json else _line(run) for run in found))
+    _print(*(json.dumps(run.to_dict()) if a.json else str(run) for run in found))
     if not names and not a.json:
         _say(f"No runs are known in {getattr(store, 'location', store)}. --store names another store.", DONE)
     return max((_say(error, FAILED) for error in unreadable), default=DONE)
@@ -164,7 +174,7 @@ def _list(a: argparse.Namespace) -> int:
 
 def _status(a: argparse.Namespace) -> int:
     for run in _look(open_store(a.store), a.name):
-        _print(json.dumps(run.to_dict()) if a.json else _line(run))
+        _print(json.dumps(run.to_dict()) if a.json else str(run))
         return DONE
     raise UnknownRun(
         f"No run {a.name!r} is known here.",
@@ -177,10 +187,6 @@ def _look(store: CheckpointStore, name: str) -> list[Progress]:
     """The run, if there is one."""
     record = store.load(name)
     return [] if record is None else [Progress.of(name, control.status(record), record.checkpoint)]
-
-
-def _line(run: Progress) -> str:
-    return f"{run}{' - ' + run.message if run.message else ''}"
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

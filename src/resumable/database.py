@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from typing import Any
 from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
-from resumable.errors import ConnectionLost, ResumableError, UsageError
+from resumable.errors import ConnectionLost, UsageError
 
-__all__ = ["connect", "is_url", "plain_url", "reason", "redact", "resolved_url"]
+__all__ = ["connect", "is_url", "lost", "plain_url", "reason", "redact", "resolved_url", "unreachable"]
+
+PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""libpq's settings under which a server that is gone without a word is noticed, within about a minute."""
 
 _SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "token", "secret"}
 _NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
@@ -94,8 +104,11 @@ def connect(url: str | URL | Engine) -> Engine:
     parsed = resolved_url(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
+    waits: dict[str, str] = {}
+    if parsed.drivername in ("postgresql+psycopg", "postgresql+psycopg2"):
+        waits = {name: value for name, value in PATIENCE.items() if name not in parsed.query}
     try:
-        return sa.create_engine(parsed, hide_parameters=True)
+        return sa.create_engine(parsed, hide_parameters=True, connect_args=waits)
     except NoSuchModuleError:
         raise UsageError(
             f"No database is known as {parsed.drivername!r}.",
@@ -132,16 +145,17 @@ def reason(error: BaseException, url: str | URL | None = None) -> str:
     return redact(" ".join(str(text).split()), url).rstrip(" .?!")
 
 
-def failure(
-    error: BaseException, family: type[ResumableError], what: str, *, safe: str, do: str, url: str | URL | None = None
-) -> ResumableError:
-    """One of our errors for one of the database's: `ConnectionLost` if the connection broke, else `family`."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return ConnectionLost(
-            f"The connection to the database was lost ({reason(error, url)}).",
-            safe="All that was committed is safe.",
-            do="Run the same again once the database is back.",
-        )
-    if isinstance(error, (SQLAlchemyError, OSError)):
-        return family(f"{what}: {reason(error, url)}.", safe=safe, do=do)
-    return family(f"{what}: {reason(error, url)}.", safe=safe, do=do)
+def lost(said: str) -> ConnectionLost:
+    """The error for a connection that broke, in the driver's words."""
+    return ConnectionLost(
+        f"The connection to the database was lost ({said}).",
+        safe="All that was committed is safe.",
+        do="Run the same again once the database is back.",
+    )
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether it says, of a connection to a server that was to be made, that there is none to be had just now."""
+    if not isinstance(error, (OperationalError, InterfaceError)) or isinstance(error.orig, sqlite3.Error):
+        return False
+    return error.statement is None and getattr(error.orig, "sqlstate", None) is None

@@ -49,6 +49,9 @@ class ResumableError(Exception):
     `what` happened, what is still `safe`, what to `do` next: three sentences, joined by `str()`.
     """
 
+    transient: bool = False
+    """Whether the same may succeed a moment later: a connection broke, or can't be made. A running session waits."""
+
     def __init__(self, what: str, *, safe: str = "", do: str = "") -> None:
         self.what, self.safe, self.do = what, safe, do
         super().__init__(" ".join(part for part in (what, safe, do) if part))
@@ -158,4 +161,6 @@ class StoreError(ResumableError):
 
 
 class ConnectionLost(ResumableError):
-    """The connection to a database broke; the run can be resumed once it is back."""
+    """The connection to a database broke, and couldn't be had again in time; the run can be resumed once it is back."""
+
+    transient = True

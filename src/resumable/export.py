@@ -31,6 +31,7 @@ def export(
     name: str | None = None,
     store: CheckpointStore | str | os.PathLike[str] | None = None,
     every: float = 1.0,
+    reconnect: float = 300.0,
     transform: Transform | None = None,
     format: str | None = None,
     schema: str | None = None,
@@ -83,6 +84,7 @@ def export(
         name=run_name("export", readable, base, of=(at, schema or "", what, where or "")) if name is None else name,
         store=store,
         every=every,
+        reconnect=reconnect,
         transform=transform,
         definition={
             "kind": "export",
@@ -91,6 +93,7 @@ def export(
             "target": where,
             "format": format,
             "every": every,
+            "reconnect": reconnect,
             "options": {
                 "key": keys,
                 "if_exists": if_exists,

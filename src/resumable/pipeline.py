@@ -28,6 +28,7 @@ class Pipeline:
     """A source, a sink, a name and a store: a handle on one run, wherever and however often it is built.
 
     Iterating goes on from the last commit and yields a `Progress` after each commit, about every `every` seconds.
+    A connection that breaks in mid-run is made anew: for up to `reconnect` seconds without success (0: not at all).
     `transform` maps a RecordBatch to a RecordBatch, row by row and pure: after a resume batches may be cut
     elsewhere. `definition` is what the store remembers for `resumable resume NAME`.
     """
@@ -40,18 +41,19 @@ class Pipeline:
         name: str,
         store: CheckpointStore | str | os.PathLike[str] | None = None,
         every: float = 1.0,
+        reconnect: float = 300.0,
         transform: Transform | None = None,
         definition: dict[str, Json] | None = None,
     ) -> None:
         from resumable.stores import open_store
 
-        if not 0 < len(name) <= 200 or not name.isprintable() or not every >= 0:
+        if not 0 < len(name) <= 200 or not name.isprintable() or not (every >= 0 and reconnect >= 0):
             raise UsageError(
-                "A run's name is 1 to 200 printable characters, and `every` is a number of seconds from 0 up.",
+                "A run's name is 1 to 200 printable characters; `every` and `reconnect` are seconds from 0 up.",
                 safe="Nothing was touched.",
-                do="Give name='...' and every=1.0.",
+                do="Give name='...', every=1.0, reconnect=300.",
             )
-        self._plan = Plan(source, sink, name, open_store(store), every, transform, definition or {})
+        self._plan = Plan(source, sink, name, open_store(store), every, transform, definition or {}, reconnect)
         self.name, self.store = name, self._plan.store
 
     def __iter__(self) -> Steps:

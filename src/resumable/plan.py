@@ -19,7 +19,7 @@ Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 @dataclass(slots=True)
 class Plan:
-    """The parts of a run. `every`: seconds between commits."""
+    """The parts of a run. `every`: seconds between commits; `reconnect`: how long to try to get a connection back."""
 
     source: Source
     sink: Sink
@@ -28,6 +28,7 @@ class Plan:
     every: float
     transform: Transform | None
     definition: dict[str, Json] = field(default_factory=dict)
+    reconnect: float = 300.0
     asked: Literal["", "pause"] = ""
     """What is asked of this very object, by a signal handler say: heard between two batches."""
 

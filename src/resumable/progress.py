@@ -66,7 +66,8 @@ class Progress:
             parts.append(f"{self.rate:,.0f} rows/s")
         if self.eta is not None:
             parts.append(f"{timedelta(seconds=round(self.eta))} left")
-        return f"{self.name}: {self.status}, {', '.join(parts)}"
+        said = f" - {self.message}" if self.message else ""
+        return f"{self.name}: {self.status}, {', '.join(parts)}{said}"
 
 
 def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress]:
@@ -110,7 +111,7 @@ def _width() -> dict[str, Any]:
 def _lines(steps: Iterable[Progress], printed: bool) -> Iterator[Progress]:
     due = 0.0
     for step in steps:
-        if time.monotonic() >= due or step.status != "running":
+        if time.monotonic() >= due or step.status != "running" or step.message:
             due = time.monotonic() + 5.0
             if printed:
                 print(step, file=sys.stderr, flush=True)

@@ -47,6 +47,8 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
             do="Run that program again, which goes on by itself; in it, pipeline.terminate() calls the run off.",
         )
     common: dict[str, Any] = {"name": name, "store": store, "every": kept["every"], "format": kept["format"]}
+    if "reconnect" in kept:
+        common["reconnect"] = kept["reconnect"]
     if kind == "upload":
         url = _same(kept["target"], target, "target", place) or again(kept["target"], "RESUMABLE_TARGET_URL")
         path = _same(kept["source"], source, "source", os.path.realpath) or kept["source"]

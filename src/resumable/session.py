@@ -6,6 +6,8 @@ Laws kept here:
 * Commit in the sink, then save in the store; yield only after both, with no transaction open.
 * The outcome is decided in the sink, saved, and only then is anything swept.
 * A loop ends by itself only when everything is published and swept.
+* A lost connection ends a sitting, not the session: the sink is opened again, under the same claim. Whether a COMMIT
+  that wasn't answered has landed is found out there, behind the fence, before anything is repeated.
 
 The order of the steps was found by model checking (docs/design.md); tests/test_model.py walks it.
 """
@@ -17,21 +19,27 @@ import os
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from types import TracebackType
+from typing import Literal
 
 from resumable import control
 from resumable.ahead import ahead
 from resumable.checkpoint import Checkpoint, Session
 from resumable.control import Asked, Claim
 from resumable.database import redact
-from resumable.errors import Paused, ResumableError, Superseded, TargetChanged, Terminated, UnknownRun
+from resumable.errors import ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
+from resumable.opening import Opening
+from resumable.patience import Patience
 from resumable.plan import Plan
 from resumable.progress import Progress
-from resumable.protocols import Batch, Claimant, Reject, Writer
+from resumable.protocols import Batch, Reject, Writer
 
 __all__ = ["session"]
 
 SESSIONS = 100
 """Sessions that a checkpoint lists; older ones are added up into the first."""
+TICK = 0.1
+"""Seconds between looks at what is asked, while a connection is waited for."""
 
 _abandoned: list[object] = []  # what a forked child must neither use nor close
 
@@ -43,35 +51,19 @@ def session(
     plan.asked = ""  # before all else: a signal that comes while the run is opened counts
     record = plan.store.load(plan.name)
     unbegun = record is None or not record.checkpoint.number or record.checkpoint.over
-    begun = (
-        plan.begin() if (unbegun or restart) and not terminate else None
-    )  # refuses before anything is made or undone
+    # A new run's beginning is looked at first: it refuses before anything is made or undone.
+    begun = plan.begin() if (unbegun or restart) and not terminate else None
     if restart:
         with contextlib.suppress(Terminated, UnknownRun):
             for _ in session(plan, takeover=takeover, terminate=True):
                 pass
-    with contextlib.ExitStack() as stack:
+    opening = Opening(plan, begun, takeover, restart, terminate)
+    with _Ours() as stack:
         claim = stack.enter_context(control.claim(plan.store, plan.name, takeover=takeover))
-        pid = os.getpid()
         try:
-            writer = stack.enter_context(_behind_fence(plan, claim, begun, takeover, restart, terminate))
-            last = _first_save(claim, writer)
-            settled = last.over
-            if not settled:
-                asked: Asked = "terminate" if terminate else claim.asked
-                if not (last.outcome or asked):
-                    last = plan.check(last)
-                    last, asked = yield from _transfer(plan, claim, writer, last)
-                if not last.outcome:
-                    last = _decide(plan, writer, last, asked)
-                    claim.save(last)
-                writer.clear()
-                last = replace(last, over=True)
-            claim.save(last, leave=True)
+            last, settled = yield from _sittings(plan, claim, opening)
         except BaseException as error:
-            if os.getpid() != pid:  # a forked child ends: the run is its parent's
-                _abandoned.append(stack.pop_all())
-            elif (fenced := _farewell(claim, error)) and isinstance(error, ResumableError):
+            if not stack.forked and (fenced := _farewell(claim, error)) and isinstance(error, ResumableError):
                 raise fenced from error  # whatever failed: it did because somebody else has the run
             raise
     if last.outcome == "terminated":
@@ -83,16 +75,59 @@ def session(
     yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else "")
 
 
+def _sittings(plan: Plan, claim: Claim, opening: Opening) -> Generator[Progress, None, tuple[Checkpoint, bool]]:
+    """One sitting, and another after each lost connection, until one gets through or patience ends."""
+    clock, patience = _Clock(), Patience(plan.reconnect)
+    while True:
+        try:
+            return (yield from _sitting(plan, claim, opening, clock))
+        except ResumableError as error:
+            if not plan.reconnect or not opening.may_retry(error):
+                raise
+            pause = patience.pause(claim.last.number)
+            if pause is None:
+                what = f"{error.what} Given up after {plan.reconnect:g} seconds."
+                raise ConnectionLost(what, safe=error.safe, do=error.do) from error
+            said = f"{error.what} Trying again in {pause:.1f} s"
+        with clock.stopped():
+            yield Progress.of(plan.name, "running", claim.last, said)
+            _wait(plan, claim, pause)
+
+
+def _sitting(
+    plan: Plan, claim: Claim, opening: Opening, clock: _Clock
+) -> Generator[Progress, None, tuple[Checkpoint, bool]]:
+    """From an opening of the sink to the end: the last checkpoint, and whether there was nothing to do."""
+    inside = opening.again
+    with _Ours() as stack:
+        writer = stack.enter_context(opening.open(claim))
+        last = opening.save(claim, writer)
+        settled = last.over
+        if not settled:
+            asked: Asked = "terminate" if opening.terminate else claim.asked
+            if not (last.outcome or asked):
+                last = plan.check(last)
+                last, asked = yield from _transfer(plan, claim, writer, last, clock)
+            if not last.outcome:
+                last = _decide(plan, writer, last, asked)
+                claim.save(last)
+            writer.clear()
+            last = replace(last, over=True)
+        claim.save(last, leave=True)
+        return last, settled and not inside
+
+
 def _transfer(
-    plan: Plan, claim: Claim, writer: Writer, last: Checkpoint
+    plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, clock: _Clock
 ) -> Generator[Progress, None, tuple[Checkpoint, Asked]]:
     """Move rows until the input ends or something is asked; a step after each commit."""
     if last.complete:
         return last, ""
-    clock, past, asked = _Clock(), last, claim.asked
+    asked = claim.asked
+    clock.begin(last)
 
     def commit(pending: Checkpoint, *, complete: bool = False) -> Checkpoint:
-        done = writer.commit(pending.next(sessions=clock.session(past, pending), complete=complete))
+        done = writer.commit(pending.next(sessions=clock.sessions(pending), complete=complete))
         claim.save(done)
         return done
 
@@ -116,85 +151,28 @@ def _transfer(
 def _decide(plan: Plan, writer: Writer, last: Checkpoint, asked: Asked) -> Checkpoint:
     """Publish, or undo, in the sink's own transaction; or stop here for a while."""
     if asked == "pause":
-        raise Paused(
-            f"Run {plan.name!r} is paused at {last.rows:,} rows.",
-            safe="Everything up to there is safe; the target doesn't show it yet.",
-            do="The same call goes on from there.",
-        )
+        raise _paused(plan, last)
     if asked == "terminate":
         return writer.commit(last.next(outcome="terminated"))
     plan.check_source(last)
     return writer.publish(last.next(outcome="completed"))
 
 
-def _behind_fence(
-    plan: Plan, claim: Claim, begun: Checkpoint | None, takeover: bool, restart: bool, terminate: bool
-) -> Writer:
-    """The open sink. A newer claim in it that my store doesn't know is no reason to stop: a clock has gone back."""
-    while True:
-        try:
-            return _open(plan, claim, begun, takeover, restart, terminate)
-        except Superseded as error:
-            if not error.epoch:
-                raise
-            claim.renew(error.epoch)  # refused if my store knows a newer claim as well
+def _wait(plan: Plan, claim: Claim, seconds: float) -> None:
+    """Wait before the next sitting; a pause is honoured at once, since nothing is open."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if "pause" in (claim.asked, plan.asked):
+            raise _paused(plan, claim.last)
+        time.sleep(min(TICK, left))
 
 
-def _open(plan: Plan, claim: Claim, begun: Checkpoint | None, takeover: bool, restart: bool, terminate: bool) -> Writer:
-    """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
-    where = str(getattr(plan.store, "location", ""))
-    claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, takeover, where)
-    last = claim.last
-    if terminate:
-        return _open_to_undo(plan, claimant, last)
-    if not last.outcome:
-        plan.agreed(last)  # here already: with other options the sink would look for what isn't there
-    if not last.number or (last.over and (restart or last.outcome == "terminated")):
-        last = replace(begun or plan.begin(), claim=last.claim)
-    writer = plan.sink.open(claimant, last)
-    held = writer.last
-    if not (held.over and held.outcome == "completed"):
-        return writer
-    try:
-        anew = restart or not writer.stands() or plan.stale(held)
-        first = replace(begun or plan.begin(), claim=held.claim) if anew else None
-    except BaseException:
-        writer.__exit__(None, None, None)
-        raise
-    if first is None:
-        return writer
-    writer.__exit__(None, None, None)
-    return plan.sink.open(claimant, first)
-
-
-def _open_to_undo(plan: Plan, claimant: Claimant, last: Checkpoint) -> Writer:
-    """The sink, made nothing in that isn't there."""
-    nothing = replace(last, outcome=last.outcome or "terminated")
-    try:
-        writer = plan.sink.open(claimant, last if last.number else nothing)
-    except TargetChanged:  # what was there is gone: only sweeping is left
-        writer = plan.sink.open(claimant, nothing)
-    if not writer.last.number:
-        with writer:
-            writer.clear()  # a crash may have left what was made before the first checkpoint
-        raise UnknownRun(
-            f"No run {plan.name!r} is known to the store or to the target.",
-            safe="Nothing was changed.",
-            do="`resumable list` shows the runs that the store knows.",
-        )
-    return writer
-
-
-def _first_save(claim: Claim, writer: Writer) -> Checkpoint:
-    """The claim has outlived the opening; otherwise what the opening made goes again."""
-    last = replace(writer.last, halt="", error="")
-    try:
-        claim.save(last)
-    except Superseded:
-        writer.undo()
-        raise
-    writer.saved()
-    return last
+def _paused(plan: Plan, last: Checkpoint) -> Paused:
+    return Paused(
+        f"Run {plan.name!r} is paused at {last.rows:,} rows.",
+        safe="Everything up to there is safe; the target doesn't show it yet.",
+        do="The same call goes on from there.",
+    )
 
 
 def _advance(pending: Checkpoint, batch: Batch, refused: tuple[Reject, ...]) -> Checkpoint:
@@ -228,20 +206,48 @@ def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
     return None
 
 
+class _Ours(contextlib.ExitStack):
+    """Closes what it holds, but not in a forked child that ends: there the run is its parent's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pid = os.getpid()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process isn't the one that entered."""
+        return os.getpid() != self._pid
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]:
+        if self.forked:
+            _abandoned.append(self.pop_all())
+        super().__exit__(kind, error, trace)
+        return False
+
+
 class _Clock:
-    """This session's active seconds: without those that the caller's loop took."""
+    """This session's active seconds: without those that the caller's loop took, or a server that was away."""
 
     def __init__(self) -> None:
         self._started, self._begun, self._away = time.time(), time.monotonic(), 0.0
+        self._past: Checkpoint | None = None
 
-    def session(self, past: Checkpoint, now: Checkpoint) -> tuple[Session, ...]:
-        """All sessions up to now; `past` is the checkpoint at which this one began."""
+    def begin(self, last: Checkpoint) -> None:
+        """Rows and seconds count from here on; a later sitting goes on counting."""
+        if self._past is None:
+            self._past, self._begun, self._away = last, time.monotonic(), 0.0
+
+    def sessions(self, now: Checkpoint) -> tuple[Session, ...]:
+        """All sessions up to now, this one the last."""
+        assert self._past is not None
         seconds = round(time.monotonic() - self._begun - self._away, 3)
-        known = past.sessions
+        known = self._past.sessions
         if len(known) >= SESSIONS:
             first, second = known[:2]
             known = (Session(first.started, first.seconds + second.seconds, first.rows + second.rows), *known[2:])
-        return (*known, Session(round(self._started, 3), seconds, now.rows - past.rows))
+        return (*known, Session(round(self._started, 3), seconds, now.rows - self._past.rows))
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:

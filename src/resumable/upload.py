@@ -36,6 +36,7 @@ def upload(
     name: str | None = None,
     store: CheckpointStore | str | os.PathLike[str] | None = None,
     every: float = 1.0,
+    reconnect: float = 300.0,
     transform: Transform | None = None,
     format: str | None = None,
     schema: str | None = None,
@@ -115,6 +116,7 @@ def upload(
         name=run_name("upload", base, table, of=(where or "", there, schema or "", table)) if name is None else name,
         store=store,
         every=every,
+        reconnect=reconnect,
         transform=transform,
         definition={
             "kind": "upload",
@@ -123,6 +125,7 @@ def upload(
             "table": table,
             "format": format,
             "every": every,
+            "reconnect": reconnect,
             "options": kept,
         },
     )

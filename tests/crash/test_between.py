@@ -1,4 +1,4 @@
-"""What may come between two steps of a run: clocks, locks, other people's DDL, a server that dies, a closing thread."""
+"""What may come between two steps of a run: clocks, locks, other people's DDL, a closing thread."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-import services
 from memory import MemorySource
 from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId, Record
 from resumable.database import connect
 from resumable.errors import (
     AlreadyRunning,
-    ConnectionLost,
     SourceError,
     Superseded,
     TargetChanged,
@@ -257,25 +255,6 @@ def test_a_user_without_rights_on_the_ledger_is_told_and_nothing_is_made(postgre
 # ------------------------------------------------------------------------------------------- connections
 
 
-END_OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-    " AND pid <> pg_backend_pid()"
-)
-
-
-def test_a_connection_that_is_ended_in_mid_run_is_lost_and_the_same_call_goes_on(postgres: str) -> None:
-    """An administrator ends it after each of three commits: `ConnectionLost` each time, and every row once."""
-    target, store = Target(postgres), MemoryStore()
-    for _ in range(3):
-        with pytest.raises(ConnectionLost):
-            for _ in pipeline(postgres, store):
-                target.do(END_OTHERS)
-        assert "failed" == pipeline(postgres, store).status
-    assert 6 == list(pipeline(postgres, store))[-1].rows
-    assert [(n,) for n in range(1, 7)] == target.all("SELECT * FROM t")
-    assert [] == target.staging()
-
-
 def test_opening_waits_for_a_commit_in_doubt(postgres: str) -> None:
     """An older runner's COMMIT lands while the next one opens: it goes on behind it, not from what it read before."""
     sink, store = SqlSink(postgres, "t"), MemoryStore()
@@ -291,29 +270,6 @@ def test_opening_waits_for_a_commit_in_doubt(postgres: str) -> None:
         with sink.open(new, writer.last) as behind:
             timer.join()
             assert (2, 1) == (behind.last.number, behind.last.rows)
-
-
-def test_a_server_that_is_killed_in_mid_run_loses_nothing_that_was_committed() -> None:
-    """kill -9 of PostgreSQL after a commit; while it is away the run can't go on, once it is back it does."""
-    try:
-        server = services.Postgres(services.find_programs())
-    except services.Unavailable as why:
-        pytest.skip(str(why))
-    try:
-        server.start()
-        url, store = server.url.render_as_string(), MemoryStore()
-        steps = iter(pipeline(url, store))
-        assert 2 == next(steps).rows
-        server.kill()
-        with pytest.raises(ConnectionLost):
-            list(steps)
-        with pytest.raises(TargetError, match="can't be opened"):
-            list(pipeline(url, store))
-        server.start()
-        assert [4, 6, 6] == [step.rows for step in pipeline(server.url.render_as_string(), store)]
-        assert [(n,) for n in range(1, 7)] == Target(server.url.render_as_string()).all("SELECT * FROM t")
-    finally:
-        server.stop()
 
 
 def test_steps_may_be_closed_in_another_thread(database: str) -> None:

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from resumable.database import connect, plain_url, redact
-from resumable.errors import ConnectionLost, ResumableError, TargetError, UsageError
+from resumable.database import connect, lost, plain_url, redact, unreachable
+from resumable.errors import ResumableError, TargetError, UsageError
 from resumable.sinks.dialect import Dialect
 
 __all__ = ["Connection"]
@@ -194,15 +194,13 @@ class Connection:
         said = redact(self.dialect.words(error), self.url)
         broken = getattr(error, "connection_invalidated", False)
         if broken or (hasattr(self, "sa") and self.dialect.lost(self)):
-            return ConnectionLost(
-                f"The connection to the database was lost ({said}).",
-                safe="All that was committed is safe.",
-                do="Run the same again once the database is back.",
-            )
+            return lost(said)
         if self.dialect.locked(error):
             do = "Run the same again once it is free."
-        return TargetError(
+        told = TargetError(
             f"{what}: {said}.",
             safe=safe or "All that was committed is safe.",
             do=do or "Put that right in the database, then run the same again.",
         )
+        told.transient = unreachable(error)
+        return told

@@ -29,7 +29,7 @@ from resumable.sinks.ledger import Ledger
 from resumable.sinks.opening import recover, superseded
 from resumable.sinks.publishing import publish
 from resumable.sinks.rows import Numbers, bad_row, cast, numbered, store, without
-from resumable.sinks.staging import staging_name, sweep
+from resumable.sinks.staging import make, staging_name, sweep
 
 if TYPE_CHECKING:
     from resumable.sinks.sql import SqlSink
@@ -59,9 +59,7 @@ class SqlWriter:
         self._layout = layout
         staging = sink.table if layout.mode == "direct" else staging_name(self._claim.run, self._claim.id)
         if layout.mode != "direct":
-            with c.transaction():
-                if not c.dialect.kind(c, staging):
-                    c.dialect.stage(c, staging, layout)
+            make(c, staging, layout)
         state = {
             "table": sink.table,
             "schema": c.schema,
@@ -223,7 +221,7 @@ class SqlWriter:
 
         with self._c.errors("What the run made can't be removed"):
             self._patiently(act)
-        self._ledger.drop()
+            self._ledger.drop()
 
     def stands(self) -> bool:
         """See `Writer.stands`."""
@@ -285,8 +283,8 @@ class SqlWriter:
                     safe="Nothing was published.",
                     do="Restore it, or begin anew (--restart, pipeline.restart()).",
                 )
-            with c.errors("Staging can't be made"), c.transaction():
-                c.dialect.stage(c, state["staging"], self._layout)
+            with c.errors("Staging can't be made"):
+                make(c, state["staging"], self._layout)
         self._made = True
         return self._layout
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from resumable.checkpoint import ClaimId
 from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import Layout
 
-__all__ = ["prefix", "staging_name", "sweep"]
+__all__ = ["make", "prefix", "staging_name", "sweep"]
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -29,6 +32,18 @@ def staging_name(run: str, claim: ClaimId) -> str:
         digits = _DIGITS[digit] + digits
     token = hashlib.sha256(claim.token.encode()).hexdigest()[:8]
     return f"{prefix(run)}{digits}_{token}"
+
+
+def make(c: Connection, staging: str, layout: Layout) -> None:
+    """Make the staging table, unless it is there: its name carries the claim, so nobody else's can be."""
+    try:
+        with c.transaction():
+            if not c.dialect.kind(c, staging):
+                c.dialect.stage(c, staging, layout)
+    except SQLAlchemyError:
+        with c.reading():  # a COMMIT of this very claim, whose answer was lost, may have landed meanwhile
+            if c.dialect.lost(c) or not c.dialect.kind(c, staging):
+                raise
 
 
 def sweep(c: Connection, run: str, claim: ClaimId, keep: str | None) -> None:

@@ -29,8 +29,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
-from resumable.database import connect, failure, plain_url, reason
-from resumable.errors import BadRow, ConnectionLost, ResumableError, SourceChanged, SourceError, UsageError
+from resumable.database import connect, lost, plain_url, reason, unreachable
+from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.protocols import Batch
 from resumable.sources.keyrange import Opened, key_range, not_unique, refuse_nulls, refuse_twins, renumbered, shown
 from resumable.sources.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences
@@ -171,7 +171,7 @@ class SqlSource:
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "psycopg":
                 raise
-            raise self._told(error, lost=driver is not None and driver.broken) from error
+            raise self._told(error, broken=driver is not None and driver.broken) from error
 
     def _given(self, dialect: Dialect, driver: Any, relation: Relation) -> Key | None:
         names = [column.name for column in relation.columns]
@@ -192,23 +192,18 @@ class SqlSource:
             )
         return dialect.given(driver, relation, self.key)
 
-    def _told(self, error: Exception, *, lost: bool = False) -> ResumableError:
+    def _told(self, error: Exception, *, broken: bool = False) -> ResumableError:
         """Our error for the database's."""
         url = self._engine.url
-        if lost:
-            return ConnectionLost(
-                f"The connection to {plain_url(url)} was lost ({reason(error, url)}).",
-                safe="What was committed is safe.",
-                do="Run the same again once the database is back.",
-            )
-        return failure(
-            error,
-            SourceError,
-            f"{' '.join(self.what.split())[:80]!r} can't be read from {plain_url(url)}",
+        if broken or getattr(error, "connection_invalidated", False):
+            return lost(reason(error, url))
+        told = SourceError(
+            f"{' '.join(self.what.split())[:80]!r} can't be read from {plain_url(url)}: {reason(error, url)}.",
             safe="What was committed is safe.",
             do="Check the database, the names and your permissions, then run the same again.",
-            url=url,
         )
+        told.transient = unreachable(error)
+        return told
 
     def _face(self, at: Opened) -> dict[str, Json]:
         """What of an identity can be told without looking at rows."""

@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from resumable.checkpoint import Record
-from resumable.database import connect, plain_url, reason, resolved_url
+from resumable.database import connect, plain_url, reason, resolved_url, unreachable
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 
 __all__ = ["SqlStore"]
@@ -210,11 +210,13 @@ class SqlStore:
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
-            raise StoreError(
+            told = StoreError(
                 f"The store {self.location} can't be {what}: {reason(error, self._engine.url)}.",
                 safe="What was committed is safe.",
                 do="See that the database is there, reachable and writable, and run the same again.",
-            ) from None  # the driver's own report may show what it was given
+            )
+            told.transient = unreachable(error) or getattr(error, "connection_invalidated", False)
+            raise told from None  # the driver's own report may show what it was given
 
 
 def _close(engine: Engine, pid: int) -> None:
@@ -239,8 +241,6 @@ def _patient(database: str | URL) -> URL:
                 do="Name a file, sqlite:///runs.db, or use resumable.stores.MemoryStore().",
             )
         waits = {"timeout": str(PATIENCE)}
-    elif url.drivername in ("postgresql", "postgresql+psycopg", "postgresql+psycopg2"):
-        waits = {"connect_timeout": str(PATIENCE), "tcp_user_timeout": str(2000 * PATIENCE)}
     return url.update_query_dict({wait: end for wait, end in waits.items() if wait not in url.query})
 
 

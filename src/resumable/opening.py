@@ -1,0 +1,106 @@
+"""Opening the sink in a session: the first time, and again after a lost connection.
+
+Laws kept here:
+
+* Opening is the only recovery. It may be interrupted and repeated anywhere, under the same claim too.
+* The store learns what was found before the first write; a refused save undoes what this opening made.
+* What was found at a first opening decides whether a new run begins. A later one only goes on: a run that has been
+  published since is this session's own, and must not be taken for yesterday's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from resumable.checkpoint import Checkpoint
+from resumable.control import Claim
+from resumable.errors import ConnectionLost, ResumableError, Superseded, TargetChanged, UnknownRun
+from resumable.plan import Plan
+from resumable.protocols import Claimant, Writer
+
+__all__ = ["Opening"]
+
+
+@dataclass(slots=True)
+class Opening:
+    """`begun` is a new run's beginning, if one was looked at already. The acts are those of `session`."""
+
+    plan: Plan
+    begun: Checkpoint | None
+    takeover: bool = False
+    restart: bool = False
+    terminate: bool = False
+    again: bool = False
+    """Whether this session has been inside before."""
+    lost: bool = False
+    """Whether a connection that was there has broken."""
+
+    def open(self, claim: Claim) -> Writer:
+        """The open sink. A newer claim in it that my store doesn't know is no reason to stop: a clock has gone back."""
+        while True:
+            try:
+                return self._open(claim)
+            except Superseded as error:
+                if not error.epoch:
+                    raise
+                claim.renew(error.epoch)  # refused if my store knows a newer claim as well
+
+    def save(self, claim: Claim, writer: Writer) -> Checkpoint:
+        """The claim has outlived the opening; otherwise what the opening made goes again."""
+        last = replace(writer.last, halt="", error="")
+        try:
+            claim.save(last)
+        except Superseded:
+            writer.undo()
+            raise
+        writer.saved()
+        self.again = True
+        return last
+
+    def may_retry(self, error: ResumableError) -> bool:
+        """Whether to open again after it. What can't be reached at the very first try is refused, not waited for."""
+        self.lost = self.lost or isinstance(error, ConnectionLost)
+        return error.transient and (self.again or self.lost)
+
+    def _open(self, claim: Claim) -> Writer:
+        """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
+        plan, last, restart = self.plan, claim.last, self.restart and not self.again
+        where = str(getattr(plan.store, "location", ""))
+        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, where)
+        if self.terminate:
+            return self._open_to_undo(claimant, last)
+        if not last.outcome:
+            plan.agreed(last)  # here already: with other options the sink would look for what isn't there
+        if not last.number or (last.over and (restart or last.outcome == "terminated")):
+            last = replace(self.begun or plan.begin(), claim=last.claim)
+        writer = plan.sink.open(claimant, last)
+        held = writer.last
+        if self.again or not (held.over and held.outcome == "completed"):
+            return writer
+        try:
+            anew = restart or not writer.stands() or plan.stale(held)
+            first = replace(self.begun or plan.begin(), claim=held.claim) if anew else None
+        except BaseException:
+            writer.__exit__(None, None, None)
+            raise
+        if first is None:
+            return writer
+        writer.__exit__(None, None, None)
+        return plan.sink.open(claimant, first)
+
+    def _open_to_undo(self, claimant: Claimant, last: Checkpoint) -> Writer:
+        """The sink, made nothing in that isn't there."""
+        nothing = replace(last, outcome=last.outcome or "terminated")
+        try:
+            writer = self.plan.sink.open(claimant, last if last.number else nothing)
+        except TargetChanged:  # what was there is gone: only sweeping is left
+            writer = self.plan.sink.open(claimant, nothing)
+        if not writer.last.number:
+            with writer:
+                writer.clear()  # a crash may have left what was made before the first checkpoint
+            raise UnknownRun(
+                f"No run {self.plan.name!r} is known to the store or to the target.",
+                safe="Nothing was changed.",
+                do="`resumable list` shows the runs that the store knows.",
+            )
+        return writer
