@@ -86,8 +86,11 @@ def _sittings(plan: Plan, claim: Claim, opening: Opening) -> Generator[Progress,
                 raise
             pause = patience.pause(claim.last.number)
             if pause is None:
-                what = f"{error.what} Given up after {plan.reconnect:g} seconds."
-                raise ConnectionLost(what, safe=error.safe, do=error.do) from error
+                raise ConnectionLost(
+                    f"{error.what} Given up after {plan.reconnect:g} seconds.",
+                    safe="All that was committed is safe.",
+                    do="Run the same again once it is back.",
+                ) from error
             said = f"{error.what} Trying again in {pause:.1f} s"
         with clock.stopped():
             yield Progress.of(plan.name, "running", claim.last, said)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -212,15 +211,17 @@ def test_a_server_that_is_killed_and_comes_back_is_found_again(server: services.
     """kill -9 of PostgreSQL in mid-run, twice, with target and store in it; the loop itself sees it through."""
     target = made(server.url.render_as_string())
     store = SqlStore(server.url)
-    run, kills = pipeline(target.url, store, rows=20), 0
+    run, kills, tries = pipeline(target.url, store, rows=20), 0, 0
     for step in run:
+        tries += bool(step.message)
         if step.rows in (4, 12) and not step.message:
             server.kill()
             kills += 1
-            threading.Timer(0.5, server.start).start()
-    assert 2 == kills
+        elif server.process is None and tries % 3 == 0:  # it stays away for a while
+            server.start()
+    assert (2, True) == (kills, tries >= 6)
     assert (20, "completed", 1) == (step.rows, step.status, step.sessions)
-    assert published(target, 20) or target.tables() == {"t", "resumable_ledger", "resumable_checkpoints"}
+    assert {"t", "resumable_ledger", "resumable_checkpoints"} == target.tables()
     assert [-1, *range(1, 21)] == [n for (n,) in target.all("SELECT n FROM t ORDER BY ctid")]
     store._engine.dispose()
 
@@ -289,12 +290,13 @@ def test_a_terminate_that_loses_its_server_is_seen_through(server: services.Post
     with pytest.raises(Terminated):
         for step in killing(server, session(run._plan, terminate=True), store):
             assert step.message
+            server.start()
     assert before == target.dump()
     assert "terminated" == run.status
 
 
 def killing(server: services.Postgres, steps: Iterator[Progress], store: MemoryStore) -> Iterator[Progress]:
-    """The steps; the server is killed as soon as the store has heard of the outcome, and started a moment later."""
+    """The steps; the server is killed as soon as the store has heard of the outcome."""
     swap, killed = store.swap, []
 
     def swapped(name: str, version: int, record: Any) -> bool:
@@ -302,7 +304,6 @@ def killing(server: services.Postgres, steps: Iterator[Progress], store: MemoryS
         if record is not None and record.checkpoint.outcome and not killed:
             killed.append(True)
             server.kill()
-            threading.Timer(0.3, server.start).start()
         return done
 
     store.swap = swapped  # type: ignore[method-assign]
