@@ -1,0 +1,6 @@
+"""Contracts for authors of sources, sinks and stores, and crash injection. See docs/write-a-store.md and its like."""
+
+from resumable.testing.crashing import Crashed, Ended, Process, crash, deaths, moments
+from resumable.testing.stores import StoreContract
+
+__all__ = ["Crashed", "Ended", "Process", "StoreContract", "crash", "deaths", "moments"]

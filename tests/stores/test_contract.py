@@ -1,0 +1,52 @@
+"""Every store of ours keeps the contract."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from resumable.database import connect
+from resumable.stores import FileStore, MemoryStore, SqlStore
+from resumable.testing import StoreContract
+
+
+class TestMemoryStore(StoreContract):
+    """For threads only."""
+
+    shared = False
+
+    @pytest.fixture(autouse=True)
+    def stores(self) -> None:
+        self.kept: dict[Path, MemoryStore] = defaultdict(MemoryStore)
+
+    def store(self, folder: Path) -> MemoryStore:
+        return self.kept[folder]
+
+
+class TestFileStore(StoreContract):
+    def store(self, folder: Path) -> FileStore:
+        return FileStore(folder / "runs")
+
+
+class TestSqlStoreOnSqlite(StoreContract):
+    def store(self, folder: Path) -> SqlStore:
+        return SqlStore(f"sqlite:///{folder / 'runs.db'}")
+
+
+class TestSqlStoreOnPostgresql(StoreContract):
+    @pytest.fixture(autouse=True)
+    def database(self, postgres: str) -> None:
+        self.url = postgres
+
+    def store(self, folder: Path) -> SqlStore:
+        return SqlStore(self.url, table=folder.name)
+
+    def image(self, folder: Path) -> object:
+        engine = connect(self.url)
+        try:
+            return sorted(sa.inspect(engine).get_table_names())
+        finally:
+            engine.dispose()
