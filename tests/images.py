@@ -16,13 +16,18 @@ __all__ = ["dump", "files"]
 
 OURS = "resumable_"
 """What the names of the ledger and of staging tables begin with."""
+LEDGER = "resumable_ledger"
 
 
-def dump(url: str, *, ours: bool = True) -> str:
-    """Schema, rows in their order, sequences, grants; `ours`: with the tables that the library has made for itself."""
+def dump(url: str, *, ours: bool = True, ledger: bool = True) -> str:
+    """Schema, rows in their order, sequences, grants; `ours`: with the tables that the library has made for itself.
+
+    `ledger`: with the rows of the ledger, which are others in every run.
+    """
     if url.startswith("sqlite"):
-        return _sqlite(url.removeprefix("sqlite:///"), ours)
+        return _sqlite(url.removeprefix("sqlite:///"), ours, ledger)
     command = [_pg_dump(), f"--dbname={url}", *([] if ours else [f"--exclude-table={OURS}*"])]
+    command += [] if ledger else [f"--exclude-table-data={LEDGER}"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     # Newer releases begin and end with a random word.
     return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
@@ -37,7 +42,7 @@ def files(folder: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
-def _sqlite(path: str, ours: bool) -> str:
+def _sqlite(path: str, ours: bool, ledger: bool) -> str:
     if not Path(path).exists():
         return "no file"
     # Read-only: looking must not make anything. Page numbers are left out: terminate may leave free pages.
@@ -46,7 +51,7 @@ def _sqlite(path: str, ours: bool) -> str:
         schema = [row for row in schema if ours or not row[2].startswith(OURS)]
         lines = [repr(row) for row in schema]
         for kind, name, *_ in schema:
-            if kind == "table":
+            if kind == "table" and (ledger or name != LEDGER):
                 lines += [name, *map(repr, connection.execute(f'select rowid, * from "{name}" order by rowid'))]
         lines += [
             repr(connection.execute(f"pragma {p}").fetchall())

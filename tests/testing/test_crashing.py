@@ -81,7 +81,7 @@ def test_further_calls_are_named(tmp_path: Path) -> None:
     """`effects` count like the others, and their answers come through."""
     outcome = crash(lambda: Remote().send(), at=1, effects=[(Remote, "send")])
     assert "died at moment 1: after the start, before Remote.send" == str(outcome)
-    assert Ended("sent", 1) == crash(lambda: Remote().send(), at=0, effects=[(Remote, "send")])
+    assert Ended("sent", ("Remote.send",)) == crash(lambda: Remote().send(), at=0, effects=[(Remote, "send")])
 
 
 def test_other_threads_do_not_count(tmp_path: Path) -> None:

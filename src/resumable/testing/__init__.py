@@ -1,6 +1,7 @@
 """Contracts for authors of sources, sinks and stores, and crash injection. See docs/write-a-store.md and its like."""
 
 from resumable.testing.crashing import Crashed, Ended, Process, crash, deaths, moments
+from resumable.testing.sinks import SinkContract
 from resumable.testing.stores import StoreContract
 
-__all__ = ["Crashed", "Ended", "Process", "StoreContract", "crash", "deaths", "moments"]
+__all__ = ["Crashed", "Ended", "Process", "SinkContract", "StoreContract", "crash", "deaths", "moments"]

@@ -48,10 +48,13 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The process came to its end, past `moments` at which it might have died; `result` is what `act` returned."""
+    """The process came to its end; `result` is what `act` returned.
+
+    `moments` at which it might have died: what came next at each.
+    """
 
     result: Json
-    moments: int
+    moments: tuple[str, ...]
 
 
 def crash(act: Callable[[], Json], *, at: int, effects: Effects = ()) -> Crashed | Ended:
@@ -152,7 +155,7 @@ class Process:
         if kind == "dies" and killed:
             return Crashed(*body)
         if kind == "ended" and not killed:
-            return Ended(*body)
+            return Ended(body[0], tuple(body[1]))
         raise AssertionError(f"The process {kind} (status {self._status}): {body}")
 
     def result(self) -> Json:

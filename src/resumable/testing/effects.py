@@ -39,21 +39,21 @@ class Moments:
     """Counts the moments of the main thread, and calls `die(after, before)` at number `at`; 0 is never."""
 
     def __init__(self, at: int, die: Callable[[str, str], None]) -> None:
-        self.at, self.passed, self._die = at, 0, die
-        self._last, self._quiet = "the start", False
+        self.at, self._die, self._quiet = at, die, False
+        self.passed: list[str] = []
+        """What came next at each moment so far."""
 
     def __call__(self, before: str) -> None:
         """The moment before something is done, and after whatever was done last."""
         if self._unseen():
             return
-        self.passed += 1
-        if self.passed == self.at:
-            self._die(self._last, before)
-        self._last = before
+        if self.nearly():
+            self._die(self.passed[-1] if self.passed else "the start", before)
+        self.passed.append(before)
 
     def nearly(self) -> bool:
         """Whether the next moment is the last."""
-        return not self._unseen() and self.at == self.passed + 1
+        return not self._unseen() and self.at == len(self.passed) + 1
 
     @contextmanager
     def as_one(self, what: str) -> Iterator[None]:

@@ -9,25 +9,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-import pyarrow as pa
+from typing import ClassVar, Literal
 
 from resumable import control
-from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Json, Owner, Record, Session
+from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record
 from resumable.errors import AlreadyRunning, Superseded
 from resumable.testing.checks import check, equal, refused, told, world
 from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
 from resumable.testing.effects import Effects
+from resumable.testing.records import NAMES, full_record
 
 __all__ = ["StoreContract"]
-
-NAMES = (
-    "orders", "Orders", "ORDERS", "orders ", " orders", "a/b", "a%2fb", "a\\b", "..", ".", ".lock", ".gitignore", "",
-    " ", "%", "~", "*", "?", "nul\0nul", "line\nline", 'quote"quote', "Zürich", "Zu\u0308rich", "注文", "\udcff",
-    "x" * 180, "x" * 181, "x" * 5000, "X" * 5000, "x" * 147 + "~" + "0" * 32, "orders.json", "orders.json.new", "con",
-)  # fmt: skip
-"""Names that have been taken for one another, or for a path."""
 
 PROCESSES, EACH = 4, 25
 PATIENCE = 20.0
@@ -64,7 +56,7 @@ class StoreContract:
     def test_a_record_comes_back_as_it_was(self) -> None:
         """Every field survives, seen through a store opened anew; text of every kind, numbers of any size, a megabyte."""
         with world() as folder:
-            for version, record in enumerate((_full(), _full({"text": "ab\n" * 350_000})), 1):
+            for version, record in enumerate((full_record(), full_record({"text": "ab\n" * 350_000})), 1):
                 record = replace(record, version=version)
                 check(self.store(folder).swap("orders", version - 1, record), f"Swap {version} was refused")
                 equal(record, self.store(folder).load("orders"), "The record")
@@ -259,7 +251,7 @@ class StoreContract:
         """Killed before every effect of a swap, the very first, a later one and a removal: what is there is whole."""
         if not self.shared:
             return
-        old, new = replace(_full(), version=1), Record(2, Checkpoint(number=1, position="x" * 10_000))
+        old, new = replace(full_record(), version=1), Record(2, Checkpoint(number=1, position="x" * 10_000))
         cases: list[tuple[str, Record | None, Record | None]] = [
             ("the first swap", None, old), ("a swap", old, new), ("a removal", old, None),
         ]  # fmt: skip
@@ -325,27 +317,3 @@ def _hear(claim: control.Claim) -> None:
     end = time.monotonic() + PATIENCE
     while not claim.asked and time.monotonic() < end:
         time.sleep(0.01)
-
-
-def _full(position: Any = None) -> Record:
-    """A record with something in every field."""
-    schema = pa.schema([pa.field("id", pa.int64(), nullable=False), ("größe", pa.decimal128(38, 9))], {"k": "v"})
-    checkpoint = Checkpoint(
-        number=7,
-        claim=ClaimId(1763900000000, "ab12"),
-        position=position or {"after": ["a\0b", "\udcff", 2**70, 0.1, None], "row": 12},
-        rows=2**40,
-        rejected=3,
-        fraction=0.1 + 0.2,
-        sink={"staging": "resumable_x"},
-        aside={"length": 17},
-        source={"size": 1, "head": "注文"},
-        schema=schema,
-        written=schema,
-        definition={"target": "postgresql://me@host/shop", "options": {"every": 1.0}},
-        sessions=(Session(1.5, 2.25, 3),),
-        halt="failed",
-        error='it\'s "broken"',
-    )
-    owner = Owner("host", "boot", "pid:[1]", 12, "345", 1.5)
-    return Record(1, checkpoint, ClaimId(1763900000001, "cd34"), owner, 9, 2.5, "pause", ClaimId(1, "x"))

@@ -1,0 +1,65 @@
+"""A sink under test: how it is made, what is in its world before and after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from resumable.protocols import Sink
+from resumable.testing.checks import check, equal, world
+from resumable.testing.effects import Effects
+from resumable.testing.rows import ROWS
+from resumable.testing.trial import Trial
+
+__all__ = ["SinkUnderTest"]
+
+
+class SinkUnderTest:
+    """What an author says of a sink. `folder` is a new world in every test; what lies elsewhere `prepare` makes anew."""
+
+    rows: ClassVar[pa.Table] = ROWS
+    """What is written, two rows a commit: at least three commits."""
+    effects: ClassVar[Effects] = ()
+    """Further calls, as (object, name), before which a process may die."""
+    stride: ClassVar[int] = 1
+    """Every how many moments a run is killed. 1 is every one."""
+
+    def sink(self, folder: Path) -> Sink:
+        """The sink, opened anew as another process would open it."""
+        raise NotImplementedError
+
+    def image(self, folder: Path) -> object:
+        """All there is at the target and beside it, comparable with ==, the same after every run. Leave nothing open.
+
+        Of a ledger that stays after a completed run: that it is there, not what is in it.
+        """
+        raise NotImplementedError
+
+    def prepare(self, folder: Path) -> None:
+        """Make what is there before a run, and take away whatever a run has left there."""
+
+    @contextmanager
+    def _trial(self, rows: pa.Table | None = None) -> Iterator[Trial]:
+        with world() as root:
+            trial = Trial(root, self.sink, self.rows if rows is None else rows, self.effects)
+            self.prepare(trial.folder)
+            yield trial
+
+    def _before(self) -> object:
+        with self._trial() as trial:
+            return self.image(trial.folder)
+
+    def _after(self) -> object:
+        """The image after a run that nobody disturbed: what it imports needn't be imported by every child."""
+        with self._trial() as trial:
+            before = self.image(trial.folder)
+            equal("completed", trial.act("run"), "How a run ends that nobody disturbs")
+            after = self.image(trial.folder)
+            check(before != after, f"The image is the same before and after a run: {before!r}")
+            equal("completed", trial.act("run"), "How it ends when it is called again")
+            equal(after, self.image(trial.folder), "What is there when a completed run is called again")
+            return after

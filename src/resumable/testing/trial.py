@@ -1,0 +1,170 @@
+"""One world in which a sink is tried: a folder, what is in it before, and runs that may die in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from resumable import control
+from resumable.checkpoint import Checkpoint, ClaimId, Record
+from resumable.errors import AlreadyCompleted, Terminated, UnknownRun
+from resumable.pipeline import Pipeline
+from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer
+from resumable.stores import FileStore
+from resumable.testing.crashing import Crashed, Ended, crash, moments
+from resumable.testing.effects import Effects
+from resumable.testing.rows import Rows
+
+__all__ = ["RUN", "Act", "Trial"]
+
+RUN = "contract"
+"""The name of the run."""
+
+Act = Literal["run", "terminate"]
+CALLS = ("saved", "undo", "write", "commit", "publish", "clear", "stands")
+
+
+class Trial:
+    """Runs over `rows` into the sink of a world. `root` has two folders: the sink's, and the checkpoints'."""
+
+    def __init__(self, root: Path, sink: Callable[[Path], Sink], rows: pa.Table, effects: Effects) -> None:
+        self.folder, self._store = root / "world", root / "checkpoints"
+        self._sink, self._source, self._effects = sink, Rows(rows), effects
+        self.last: Checkpoint | None = None
+        """What a store would know of a run that is led by hand."""
+        self.folder.mkdir()
+
+    def sink(self) -> Sink:
+        """The sink, opened anew as another process would open it."""
+        return self._sink(self.folder)
+
+    # ----------------------------------------------------------------------------------------- a run led by hand
+
+    def open(self, epoch: int, *, takeover: bool = False) -> Writer:
+        """A writer under the claim of that epoch, at what was saved last; it begins a run if nothing was."""
+        known = frozenset(ClaimId(n, f"token{n}") for n in range(1, epoch))
+        claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), control.me(), known, takeover, "the contract's store")
+        first = Checkpoint(source=self._source.identity(), schema=self._source.schema())
+        return self.sink().open(claim, self.last or first)
+
+    def save(self, writer: Writer) -> None:
+        """What a session does with a writer before all else."""
+        self.last = writer.last
+        writer.saved()
+
+    def batches(self) -> list[Batch]:
+        """What comes after what was saved last."""
+        position = self.last.position if self.last else None
+        return list(self._source.read(self._source.schema(), position, self._source.identity()))
+
+    def many(self) -> Batch:
+        """The next batch, over and over, as one."""
+        batch = self.batches()[0]
+        rows = pa.Table.from_batches([batch.rows] * (MAX_ROWS // batch.rows.num_rows)).combine_chunks().to_batches()[0]
+        return replace(batch, rows=rows)
+
+    def step(self, writer: Writer) -> None:
+        """Write the next batch, commit it, save."""
+        assert self.last is not None
+        batch = self.batches()[0]
+        refused = writer.write(batch)
+        following = self.last.next(
+            position=batch.position,
+            fraction=batch.fraction,
+            rows=self.last.rows + batch.rows.num_rows - len(refused),
+            rejected=self.last.rejected + len(batch.rejects) + len(refused),
+        )
+        self.last = writer.commit(following)
+
+    def complete(self, writer: Writer) -> None:
+        """Write what is left, and say that this is all."""
+        while self.batches():
+            self.step(writer)
+        assert self.last is not None
+        if not self.last.complete:
+            self.last = writer.commit(self.last.next(complete=True))
+
+    def finish(self, writer: Writer) -> None:
+        """Go on to the end, from wherever it stands."""
+        self.save(writer)
+        assert self.last is not None
+        if not self.last.outcome:
+            self.complete(writer)
+            self.last = writer.publish(self.last.next(outcome="completed"))
+        writer.clear()
+
+    # --------------------------------------------------------------------------------------------- whole runs
+
+    def attempt(self, act: Act, at: int = 0) -> Crashed | Ended:
+        """The run, or terminate, in a child that dies at its moment `at`. Ended with "completed" or "terminated"."""
+        return crash(lambda: self.act(act), at=at, effects=self._effects)
+
+    def act(self, act: Act) -> str:
+        """The same in this process."""
+        store = _Whole(FileStore(self._store))
+        pipeline = Pipeline(self._source, _Watched(self.sink()), name=RUN, store=store, every=0)
+        try:
+            if act == "run":
+                for _ in pipeline:
+                    pass
+                ended = "completed"
+            else:
+                pipeline.terminate()
+                ended = "terminated"
+        except (Terminated, UnknownRun):
+            ended = "terminated"
+        except AlreadyCompleted:
+            ended = "completed"
+        moments("the end")
+        return ended
+
+
+class _Whole:
+    """A store whose saves are one effect each: that they are atomic is the store's own contract."""
+
+    def __init__(self, inner: FileStore) -> None:
+        self._inner, self.location = inner, inner.location
+
+    def load(self, name: str) -> Record | None:
+        return self._inner.load(name)
+
+    def names(self) -> list[str]:
+        return self._inner.names()
+
+    def swap(self, name: str, version: int, record: Record | None) -> bool:
+        with moments.as_one("the store's swap"):
+            return self._inner.swap(name, version, record)
+
+
+class _Watched:
+    """A sink, or its writer: a moment before each call."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def open(self, claim: Claimant, last: Checkpoint) -> Any:
+        moments("Sink.open")
+        return _Watched(self._inner.open(claim, last))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in CALLS:
+            return found
+
+        def call(*arguments: Any) -> Any:
+            moments(f"Writer.{name}")
+            return found(*arguments)
+
+        return call
+
+    def __enter__(self) -> _Watched:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        moments("Writer.__exit__")
+        self._inner.__exit__(*error)
