@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["replace_file", "sync_folder"]
+__all__ = ["make_folder", "replace_file", "sync_folder"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -15,6 +16,27 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> bool:
+    """Make a folder, and those above it, with durable names; False if it was there.
+
+    One that was there is synced too: its maker may have died, or not yet come, between making and syncing it.
+    """
+    if folder.is_dir():
+        # Where that may not be asked for, somebody else has made it.
+        with contextlib.suppress(PermissionError):
+            sync_folder(folder.parent)
+        return False
+    make_folder(folder.parent)
+    try:
+        folder.mkdir(mode)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return make_folder(folder)
+    sync_folder(folder.parent)
+    return True
 
 
 def replace_file(path: Path, data: bytes) -> None:

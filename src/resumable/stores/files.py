@@ -28,7 +28,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from resumable.checkpoint import Record
-from resumable.durable import replace_file, sync_folder
+from resumable.durable import make_folder, replace_file, sync_folder
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 
 __all__ = ["FileStore"]
@@ -93,7 +93,8 @@ class FileStore:
         with self._explained(f"Writing {path}"):
             if (version or text is None) and not self.folder.exists():
                 return version == 0
-            self._make()
+            if not version or not self.folder.is_dir():
+                self._make()
             with self._locked():
                 stored = self.load(name)
                 if (stored.version if stored else 0) != version:
@@ -127,17 +128,8 @@ class FileStore:
                 yield _name(data.partition(b"\n")[0], path)
 
     def _make(self) -> None:
-        if self.folder.is_dir():
-            return
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.folder.mkdir(mode=0o700)
-        except FileExistsError:
-            if not self.folder.is_dir():
-                raise
-            return
-        sync_folder(self.folder.parent)
-        (self.folder / ".gitignore").write_text("*\n")  # only into a folder of our own making
+        if make_folder(self.folder, 0o700):
+            (self.folder / ".gitignore").write_text("*\n")  # only into a folder of our own making
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
