@@ -135,7 +135,7 @@ def _recover(file: PartialFile, claim: Claimant, last: Checkpoint) -> Checkpoint
     inode, length = last.sink["inode"], last.sink["length"]
     if not file.take(inode, takeover=claim.takeover):
         # Renamed to its target, and the session died before it could say so.
-        if last.complete and file.is_target(inode, length):
+        if last.complete and file.confirm(inode, length):
             return last.next(outcome="completed")
         raise file.gone()
     if last.complete and file.is_target(inode):  # link() done, its first name not yet removed

@@ -9,6 +9,7 @@ Laws kept here:
 * A file is known by its inode. What lies beyond the committed length is cut off, a shorter file is an error, and
   never is one begun from zero in place of another.
 * A write or fsync that has failed is never taken for done: the file then refuses all further use.
+* What is found done needn't be durable: a publish or a removal that has happened already is synced again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from resumable.checkpoint import ClaimId
 from resumable.durable import sync_folder
 from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError
 from resumable.sinks.naming import Found, Names
-from resumable.sinks.placing import IfExists, copy_start, exists, link_new, lock, telling, write_at
+from resumable.sinks.placing import IfExists, copy_start, exists, link_new, lock, lost, superseded, telling, write_at
 
 __all__ = ["PartialFile"]
 
@@ -70,7 +71,7 @@ class PartialFile:
         with telling("take over the partial file of", self.target):
             while found := next((f for f in self._names.all() if f.inode == inode), None):
                 if found.claim > self.claim:
-                    raise self._superseded(found.claim.epoch)
+                    raise superseded(self.target, found.claim.epoch)
                 try:
                     if self._take(found, takeover):
                         sync_folder(self.folder)
@@ -187,7 +188,7 @@ class PartialFile:
         """
         fd = self._descriptor()
         with telling("publish", self.target):
-            if self.is_target(self.inode):
+            if self.confirm(self.inode):
                 return
             if os.fstat(fd).st_size != self.length or self._waiting:
                 raise TargetChanged(
@@ -204,7 +205,7 @@ class PartialFile:
                         os.fchmod(fd, stat.S_IMODE(os.stat(self.target).st_mode))
                     os.rename(self._path, self.target)
             except FileNotFoundError:  # taken over since the check
-                raise self._superseded() from None
+                raise superseded(self.target) from None
             except FileExistsError:
                 if not self.is_target(self.inode):
                     raise exists(self.target) from None
@@ -216,6 +217,14 @@ class PartialFile:
             found = os.lstat(self.target)
             return found.st_ino == inode and length in (None, found.st_size)
         return False
+
+    def confirm(self, inode: int, length: int | None = None) -> bool:
+        """`is_target`, and durably: whoever has published the file may have died before he synced its folder."""
+        if not self.is_target(inode, length):
+            return False
+        with telling("publish", self.target):
+            sync_folder(self.folder)
+        return True
 
     def settle(self) -> None:
         """A copy takes the name of what it was copied from: `newest` finds only such."""
@@ -231,8 +240,9 @@ class PartialFile:
             gone = [f for f in self._names.all() if f.claim <= self.claim and not (keep and f.inode == self.inode)]
             for found in gone:
                 found.path.unlink(missing_ok=True)
-            if gone:
-                sync_folder(self.folder)
+            if gone or not keep:  # they may be gone, and not durably; with `keep`, `take` has synced the folder
+                with contextlib.suppress(FileNotFoundError):
+                    sync_folder(self.folder)
 
     def undo(self) -> None:
         """Remove what this opening made, if it made anything, and close."""
@@ -252,19 +262,14 @@ class PartialFile:
 
     def gone(self) -> TargetChanged | Superseded:
         """The error for a partial file that isn't found: taken over by a newer claim, or lost."""
-        if any(f.claim > self.claim for f in self._names.all()):
-            return self._superseded()
-        return TargetChanged(
-            f"The partial file of {self.target} is gone: {self.folder} no longer has the file that the run was writing.",
-            safe="Nothing was changed.",
-            do="Move it back if it was moved (a copy isn't the same file); else terminate the run and begin anew.",
-        )
+        taken = any(f.claim > self.claim for f in self._names.all())
+        return superseded(self.target) if taken else lost(self.target)
 
     def _check(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             if os.lstat(self._path).st_ino == self.inode:
                 return
-        raise self._superseded()
+        raise superseded(self.target)
 
     def _descriptor(self) -> int:
         if self._fd is not None and not self._failed:
@@ -274,15 +279,6 @@ class PartialFile:
             safe="What was committed is safe.",
             do="Run the same again: it goes on from the last commit.",
         )
-
-    def _superseded(self, epoch: int = 0) -> Superseded:
-        error = Superseded(
-            f"The partial file of {self.target} is no longer this runner's: another has taken the run over.",
-            safe="What was committed is safe; this runner publishes nothing.",
-            do="Look at it with `resumable status`; if nobody runs it, the file was removed by hand: terminate the run.",
-        )
-        error.epoch = epoch
-        return error
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from resumable.errors import TargetError, TargetExists
+from resumable.errors import Superseded, TargetChanged, TargetError, TargetExists
 
 __all__ = [
     "IfExists",
@@ -22,7 +22,9 @@ __all__ = [
     "inspect_target",
     "link_new",
     "lock",
+    "lost",
     "rename_new",
+    "superseded",
     "telling",
     "write_at",
 ]
@@ -73,6 +75,26 @@ def exists(target: Path) -> TargetExists:
         safe="It was not touched, and all that this run has written is kept.",
         do="Move it away and run the same again.",
     )
+
+
+def lost(target: Path) -> TargetChanged:
+    """The error for a partial file that isn't there any more."""
+    return TargetChanged(
+        f"The partial file of {target} is gone: {target.parent} no longer has the file that the run was writing.",
+        safe="Nothing was changed.",
+        do="Move it back if it was moved (a copy isn't the same file); else terminate the run and begin anew.",
+    )
+
+
+def superseded(target: Path, epoch: int = 0) -> Superseded:
+    """The error for a partial file that is another runner's by now, whose claim has that epoch if it is known."""
+    error = Superseded(
+        f"The partial file of {target} is no longer this runner's: another has taken the run over.",
+        safe="What was committed is safe; this runner publishes nothing.",
+        do="Look at it with `resumable status`; if nobody runs it, the file was removed by hand: terminate the run.",
+    )
+    error.epoch = epoch
+    return error
 
 
 @contextlib.contextmanager

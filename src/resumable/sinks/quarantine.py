@@ -129,7 +129,7 @@ class _QuarantineWriter:
         """Publish the rejects; may be redone by a session that finds the run completed and its file not yet named."""
         if not self._file.inode:
             inode = self._file.newest(length)
-            if inode is None or self._file.is_target(inode):
+            if inode is None or self._file.confirm(inode):
                 return
             _take(self._file, inode, length)
         empty = self._file.target.is_file() and not self._file.target.stat().st_size
