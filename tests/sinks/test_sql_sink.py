@@ -539,6 +539,23 @@ def test_journal_mode_and_settings_of_a_sqlite_database_stay(sqlite_url: str) ->
         assert target.all("PRAGMA journal_mode") == [(mode,)]
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("FULL", 3), ("NORMAL", 3), ("OFF", 0)])
+def test_a_sqlite_commit_is_synced_with_its_folder_unless_syncing_is_off(
+    sqlite_url: str, theirs: str, ours: int
+) -> None:
+    """Else a power cut brings its journal back (crash/test_power.py). An engine's connection is given back as it was."""
+    engine = sa.create_engine(sqlite_url, poolclass=StaticPool)
+    with engine.connect() as c:
+        c.exec_driver_sql(f"PRAGMA synchronous = {theirs}")
+        before = c.exec_driver_sql("PRAGMA synchronous").all()
+    with start(SqlSink(engine, "orders"), SCHEMA) as writer:
+        assert ours == writer._c.sql("PRAGMA synchronous").scalar_one()
+        terminate(writer)
+    with engine.connect() as c:
+        assert before == c.exec_driver_sql("PRAGMA synchronous").all()
+    engine.dispose()
+
+
 def test_readers_of_a_sqlite_database_go_on_while_rows_are_written(sqlite_url: str) -> None:
     """In a rollback journal too, with more pages than SQLite's own cache holds."""
     target = Target(sqlite_url)

@@ -421,6 +421,13 @@ def test_a_lock_removed_with_its_folder_is_not_trusted(tmp_path: Path, monkeypat
 # --------------------------------------------------------------------------------------- in a database
 
 
+def test_a_swap_in_sqlite_is_synced_with_its_folder(tmp_path: Path) -> None:
+    """Else a power cut brings the journal of the last one back."""
+    store = SqlStore(f"sqlite:///{tmp_path / 'runs.db'}")
+    with store._connected() as connection:
+        assert 3 == connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+
+
 def test_a_database_that_cannot_be_reached_is_a_store_error(tmp_path: Path) -> None:
     """A closed port, or a folder that isn't there: `StoreError`, without the password."""
     for url in (

@@ -5,7 +5,8 @@
 * SQLite's types don't bind, so what they would alter is refused: NaN (kept as NULL), integers past 64 bits, decimals
   past 15 digits in a numeric column, text in a column that takes it for a number.
 * Arrival order is the rowid's: it only grows, and survives the rename.
-* Journal mode and foreign_keys stay as the user has them.
+* Journal mode and foreign_keys stay as the user has them. `synchronous` is raised to EXTRA while we are connected:
+  with FULL a power cut may bring back the journal of the last commit, and undo it. OFF is somebody's choice, and stays.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ __all__ = ["Sqlite"]
 
 WAIT = 5.0
 """Seconds to wait for another process's write lock."""
+EXTRA = 3
+"""The level of `synchronous` at which the folder is synced once a commit has removed its journal."""
 ROWS = 20
 """Rows in one statement: more gain nothing."""
 PIECE = 8_000
@@ -48,6 +51,7 @@ class Sqlite:
 
     def __init__(self) -> None:
         self._found: tuple[Any, int, int] | None = None
+        self._levels: dict[str, int] = {}
 
     def attach(self, c: Connection) -> None:
         static = isinstance(c.engine.pool, StaticPool)
@@ -72,15 +76,22 @@ class Sqlite:
             c.raw.autocommit = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)
         c.raw.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
         c.sql(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
+        for _, space, _ in c.sql("PRAGMA database_list").all():
+            level = c.sql(f"PRAGMA {c.quote(space)}.synchronous").scalar_one()
+            if 0 < level < EXTRA and space != "temp":
+                self._levels[space] = level
+                c.sql(f"PRAGMA {c.quote(space)}.synchronous = {EXTRA}")
         # In a rollback journal, pages that don't fit the cache are written early, and that locks every reader out.
         c.sql("PRAGMA cache_spill = 8192")
 
     def detach(self, c: Connection) -> None:
         if self._found is not None:
-            level, waits, spill = self._found
+            isolation, waits, spill = self._found
             c.sql(f"PRAGMA busy_timeout = {waits}")
             c.sql(f"PRAGMA cache_spill = {spill}")
-            c.raw.isolation_level = level
+            for space, level in self._levels.items():
+                c.sql(f"PRAGMA {c.quote(space)}.synchronous = {level}")
+            c.raw.isolation_level = isolation
 
     def home(self, c: Connection, schema: str | None) -> str | None:
         return schema

@@ -18,7 +18,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
@@ -47,6 +47,8 @@ class SqlStore:
             )
         self._engine = database if isinstance(database, Engine) else connect(_patient(database))
         self._own = not isinstance(database, Engine)
+        if self._own and self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _sync_folder)
         self._adopt()
         self.location = plain_url(database if not isinstance(database, Engine) else database.url)
         if table != "resumable_checkpoints":
@@ -217,6 +219,11 @@ class SqlStore:
             )
             told.transient = unreachable(error) or getattr(error, "connection_invalidated", False)
             raise told from None  # the driver's own report may show what it was given
+
+
+def _sync_folder(connection: Any, record: object) -> None:
+    """With SQLite's own default, FULL, a power cut may bring back the journal of the last commit, and undo it."""
+    connection.execute("PRAGMA synchronous = EXTRA")
 
 
 def _close(engine: Engine, pid: int) -> None:
