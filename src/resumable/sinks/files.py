@@ -46,6 +46,7 @@ class FileWriter:
         """Fence and recover, as `Sink.open` promises. `head` is what a new file begins with."""
         file = PartialFile(target, claim.run, claim.id)
         try:
+            file.fence()
             if not last.outcome:
                 last = replace(
                     _recover(file, claim, last) if last.number else _begin(file, last, if_exists, head), claim=claim.id
@@ -56,9 +57,8 @@ class FileWriter:
         return cls(file, last, if_exists, encode)
 
     def saved(self) -> None:
-        """Remove what a takeover or a crash has left of older claims."""
-        if not self.last.outcome:
-            self._file.sweep(keep=True)
+        """Remove what a takeover or a crash has left of older claims; one may have come after the run was over."""
+        self._file.sweep(keep=True)
 
     def undo(self) -> None:
         """Remove the file if this opening made it."""
@@ -138,7 +138,8 @@ def _recover(file: PartialFile, claim: Claimant, last: Checkpoint) -> Checkpoint
         if last.complete and file.confirm(inode, length):
             return last.next(outcome="completed")
         raise file.gone()
-    if last.complete and file.is_target(inode):  # link() done, its first name not yet removed
-        return last.next(outcome="completed")
+    # link() done, its first name not yet removed; the store may have gone back to a time before that.
+    if file.is_target(inode):
+        return last.next(complete=True, outcome="completed")
     # A new inode is a new state, so a new checkpoint.
     return last.next(sink=_state(file)) if file.cut(length) else last

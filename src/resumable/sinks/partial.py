@@ -63,6 +63,16 @@ class PartialFile:
             self.length = 0
             sync_folder(self.folder)
 
+    def fence(self) -> None:
+        """Raises `Superseded` if a newer claim has a partial of the run: only what is older can be swept.
+
+        It is its runner's, or was left when a clock was ahead of this one.
+        """
+        with telling("write", self.target):
+            newest = max((f.claim for f in self._names.all()), default=self.claim)
+        if newest > self.claim:
+            raise superseded(self.target, newest.epoch)
+
     def take(self, inode: int, *, takeover: bool) -> bool:
         """Find the run's partial with this inode, and rename it to my claim's name; False if there is none.
 
@@ -260,10 +270,10 @@ class PartialFile:
         if fd is not None:
             os.close(fd)
 
-    def gone(self) -> TargetChanged | Superseded:
-        """The error for a partial file that isn't found: taken over by a newer claim, or lost."""
-        taken = any(f.claim > self.claim for f in self._names.all())
-        return superseded(self.target) if taken else lost(self.target)
+    def gone(self) -> TargetChanged:
+        """The error for a partial file that is lost. Raises `Superseded` if it was taken over by a newer claim."""
+        self.fence()
+        return lost(self.target)
 
     def _check(self) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -45,6 +45,7 @@ class QuarantineSink:
         inner = self.sink.open(claim, last)
         file = PartialFile(self.path, claim.run, claim.id)
         try:
+            file.fence()
             if not (last.outcome or inner.last.outcome):
                 if not last.number and inner.last.number == 1:
                     _refuse(file.target)
@@ -81,7 +82,7 @@ class _QuarantineWriter:
 
     def saved(self) -> None:
         self._inner.saved()
-        if self._file.inode:
+        if self._file.inode or self.last.over:  # decided and not yet over: `clear` still has to name the newest
             self._file.sweep(keep=True)
 
     def undo(self) -> None:
