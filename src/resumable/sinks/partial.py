@@ -23,7 +23,7 @@ from pathlib import Path
 
 from resumable.checkpoint import ClaimId
 from resumable.durable import sync_folder
-from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError
+from resumable.errors import AlreadyRunning, TargetChanged, TargetError
 from resumable.sinks.naming import Found, Names
 from resumable.sinks.placing import IfExists, copy_start, exists, link_new, lock, lost, superseded, telling, write_at
 
