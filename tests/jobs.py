@@ -9,8 +9,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, Self
 
 import psycopg
 
+from forks import Forks
 from images import dump, files
 from resumable import control
 from resumable.checkpoint import Record
@@ -26,7 +25,6 @@ from resumable.stores import FileStore
 
 __all__ = ["NAME", "Job", "Jobs", "Task", "execute", "export_task", "until", "upload_task"]
 
-JOB = Path(__file__).parent / "crash" / "job.py"
 NAME = "the-run"
 PATIENCE = 120.0
 """Seconds after which a test gives up; nothing is measured by it."""
@@ -44,14 +42,9 @@ def until(what: Callable[[], Any], message: str) -> None:
 class Job:
     """One process: `resumable ARGUMENTS` with batches of 1,000 rows. `out` and `err` are files."""
 
-    def __init__(self, arguments: list[str], out: Path, err: Path, cwd: Path | None) -> None:
+    def __init__(self, forks: Forks, arguments: list[str], out: Path, err: Path, cwd: Path | None) -> None:
         self.out, self.err = out, err
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("RESUMABLE")}
-        with out.open("wb") as to, err.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, str(JOB), *arguments],
-                stdin=subprocess.DEVNULL, stdout=to, stderr=errors, cwd=cwd, env=environment,
-            )  # fmt: skip
+        self.process = forks.start("resumable.cli:main", arguments, out=out, err=err, cwd=cwd)
 
     @property
     def steps(self) -> list[dict[str, Any]]:
@@ -100,8 +93,8 @@ class Job:
 class Jobs:
     """Starts jobs, with the folder `store` for their checkpoints; ends those that a failed test leaves."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, forks: Forks) -> None:
+        self.folder, self.forks = folder, forks
         self.store = FileStore(folder / "store")
         self._made: list[Job] = []
         self._count = itertools.count()
@@ -116,7 +109,7 @@ class Jobs:
         for job in self._made:
             if job.process.poll() is None:
                 job.process.kill()
-                job.process.wait()
+                job.process.wait(PATIENCE)
 
     def __call__(self, *arguments: str, store: Path | None = None, cwd: Path | None = None) -> Job:
         """Start one; `upload` and `export` commit after every batch and print JSON."""
@@ -124,7 +117,7 @@ class Jobs:
         more += ["--every", "0"] if arguments[0] in ("upload", "export") else []
         at, n = store or self.folder / "store", next(self._count)
         out, err = (self.folder / "jobs" / f"{n}.{which}" for which in ("out", "err"))
-        job = Job([*arguments, *more, "--store", str(at)], out, err, cwd)
+        job = Job(self.forks, [*arguments, *more, "--store", str(at)], out, err, cwd)
         self._made.append(job)
         return job
 

@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from forks import Forks
 from jobs import Jobs, Task, export_task, upload_task
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Makes processes in which a batch has at most 1,000 rows, so that a small file is many commits."""
+    with Forks() as server:
+        yield server
+
+
 @pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
+def jobs(tmp_path: Path, forks: Forks) -> Iterator[Jobs]:
     """Starts `resumable` in processes of its own, which end with the test."""
-    with Jobs(tmp_path) as made:
+    with Jobs(tmp_path, forks) as made:
         yield made
 
 

@@ -1,6 +1,10 @@
-"""`python job.py ARGUMENTS`: the command line, with batches of 1,000 rows, so that a small file is many commits."""
+"""`python job.py ARGUMENTS`: the command line, with batches of 1,000 rows, so that a small file is many commits.
+
+JOB_ROWS in the environment says another number; importing this module sets the limits, and runs nothing.
+"""
 
 import importlib.util
+import os
 import sys
 import types
 
@@ -13,7 +17,7 @@ sys.modules["resumable"] = package
 
 from resumable import protocols  # noqa: E402
 
-protocols.MAX_ROWS, protocols.MAX_BYTES = 1_000, 2**16
+protocols.MAX_ROWS, protocols.MAX_BYTES = int(os.environ.get("JOB_ROWS", "1000")), 2**16
 del sys.modules["resumable"]
 
 from resumable.cli import main  # noqa: E402
