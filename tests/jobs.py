@@ -59,9 +59,13 @@ class Job:
 
     def committed(self, commits: int) -> Self:
         """Wait until it has printed that many commits, and is still at work."""
-        until(lambda: len(self.steps) >= commits or self.process.poll() is not None, "it commits nothing")
+        self.commits_or_ends(commits)
         assert self.process.poll() is None, f"it ended before it could be met: {self.said}{self.steps[-1:]}"
         return self
+
+    def commits_or_ends(self, commits: int) -> None:
+        """Wait until it has printed that many commits, or has ended."""
+        until(lambda: len(self.steps) >= commits or self.process.poll() is not None, "it commits nothing")
 
     def freeze(self, free: Callable[[], bool] = lambda: True) -> Self:
         """Stop it by SIGSTOP, at a moment when what others need is `free`."""

@@ -6,25 +6,21 @@ Each round is the same command line. A kill counts only if the process was there
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from resumable.stores import FileStore
+from jobs import NAME, Jobs
 
 KILLS = 30
-ROWS = 40_000
-JOB = str(Path(__file__).with_name("job.py"))
+ROWS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -55,63 +51,40 @@ def expected(rows: list[tuple[Any, ...]]) -> str:
 class Killed:
     """Runs one command line until it is through, killing it at random moments; counts the kills that landed."""
 
-    def __init__(self, arguments: list[str], folder: Path) -> None:
-        self.arguments, self.folder = arguments, folder
-        self.store = FileStore(folder / "store")
-        self.kills, self.span, self.chance = 0, 0.7, random.Random()
-        self.went_on = 0
-
-    def spawn(self) -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            JOB,
-            *self.arguments,
-            "--json",
-            "--every",
-            "0",
-            "--store",
-            str(self.folder / "store"),
-        ]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("RESUMABLE")}
-        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
-            return subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+    def __init__(self, jobs: Jobs, *arguments: str) -> None:
+        self.jobs, self.arguments = jobs, (*arguments, "--name", NAME)
+        self.kills = self.went_on = self.rounds = 0
 
     def committed(self) -> int:
-        records = [self.store.load(name) for name in self.store.names()]
-        return max((r.checkpoint.rows for r in records if r is not None and not r.checkpoint.over), default=0)
+        record = self.jobs.store.load(NAME)
+        return 0 if record is None or record.checkpoint.over else record.checkpoint.rows
 
     def until_through(self) -> None:
         while True:
-            before = self.committed()
-            process = self.spawn()
+            before, job = self.committed(), self.jobs(*self.arguments)
             if self.kills < KILLS:
-                # Most kills fall between the first commit and the end, the others anywhere from the start of Python on.
-                out, began = self.folder / "out", time.monotonic()
-                if self.chance.random() < 0.75:
-                    while process.poll() is None and not out.stat().st_size and time.monotonic() - began < 60:
-                        time.sleep(0.002)
-                    time.sleep(self.chance.uniform(0, self.span))
-                else:
-                    time.sleep(self.chance.uniform(0.2, 1.5))
-                if process.poll() is None:
-                    process.kill()
-            code = process.wait(timeout=120)
-            lines = (self.folder / "out").read_text().splitlines()
-            steps = [json.loads(line) for line in lines if line.endswith("}")]
+                # From the very start on, or some commits later; the rest is chance.
+                job.commits_or_ends(random.randrange(5))
+                time.sleep(random.uniform(0, 0.05))
+                job.process.kill()
+            code, steps = job.end(), job.steps
+            self.rounds += 1
             if steps and before:
                 assert steps[0]["rows"] >= before, "it began before the last commit"
                 self.went_on += 1
             if code == -signal.SIGKILL:
                 self.kills += 1
                 continue
-            assert (0, "completed") == (code, steps[-1]["status"]), (self.folder / "err").read_text()
-            # The kills should fall into the whole of what a run takes, and some runs must get through.
-            self.span *= 0.7
+            assert (0, "completed") == (code, steps[-1]["status"]), job.said
             return
+
+    def report(self, tried: Callable[[str], None], what: str) -> None:
+        assert self.went_on > KILLS / 4, "inconclusive: hardly a kill came after a commit"
+        tried(f"random kills, {what}: {self.kills} landed in {self.rounds} sessions, {self.went_on} went on")
 
 
 def left_over(folder: Path) -> set[str]:
-    return {p.name for p in folder.iterdir()} - {"store", "out", "err"}
+    return {p.name for p in folder.iterdir()} - {"store", "jobs"}
 
 
 def fill(url: str, rows: list[tuple[Any, ...]]) -> None:
@@ -148,21 +121,13 @@ def table(url: str) -> tuple[list[tuple[Any, ...]], set[str]]:
     return got, names
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of each kind."""
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgres")
-        return url
-    (tmp_path / "db").mkdir()
-    return f"sqlite:///{tmp_path / 'db' / 'target.db'}"
-
-
-def test_an_upload_survives_kills(database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path) -> None:
+def test_an_upload_survives_kills(
+    jobs: Jobs, database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path, tried: Callable[[str], None]
+) -> None:
     """Into an empty database: the rows once, equal, in order; no other table but the ledger, no other file."""
     source = tmp_path / "rows.csv"
     source.write_text(expected, encoding="utf-8")
-    killed = Killed(["upload", str(source), database, "t"], tmp_path)
+    killed = Killed(jobs, "upload", str(source), database, "t")
     while killed.kills < KILLS:
         killed.until_through()
         got, names = table(database)
@@ -175,18 +140,20 @@ def test_an_upload_survives_kills(database: str, rows: list[tuple[Any, ...]], ex
         else:
             with psycopg.connect(database) as connection:
                 connection.execute("drop table t")
-    assert killed.went_on > KILLS / 4
+    killed.report(tried, f"upload to {database.partition(':')[0]}")
 
 
-def test_an_export_survives_kills(database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path) -> None:
+def test_an_export_survives_kills(
+    jobs: Jobs, database: str, rows: list[tuple[Any, ...]], expected: str, tmp_path: Path, tried: Callable[[str], None]
+) -> None:
     """To a CSV file: the same bytes as an uninterrupted one; nothing at its path before the end, nothing beside it."""
     fill(database, rows)
     (tmp_path / "out-files").mkdir()
     target = tmp_path / "out-files" / "rows.csv"
-    killed = Killed(["export", database, "t", str(target)], tmp_path)
+    killed = Killed(jobs, "export", database, "t", str(target))
     while killed.kills < KILLS:
         killed.until_through()
         assert expected == target.read_text(encoding="utf-8")
         assert ["rows.csv"] == [p.name for p in target.parent.iterdir()]
         target.unlink()
-    assert killed.went_on > KILLS / 4
+    killed.report(tried, f"export from {database.partition(':')[0]}")
