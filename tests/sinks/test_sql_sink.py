@@ -225,6 +225,22 @@ def test_a_runner_that_left_in_good_order_is_waited_for_by_nobody(target: Target
         assert writer.last.number == 1
 
 
+def test_a_run_that_is_over_writes_nothing_more(sqlite_url: str) -> None:
+    """The ledger names no runner any more once it is cleared; leaving the writer then begins no transaction.
+
+    A `kill -9` in one would leave SQLite's journal beside the database until somebody writes to it.
+    """
+    target, sink = Target(sqlite_url), SqlSink(sqlite_url, "t")
+    with start(sink, SCHEMA) as writer:
+        writer.publish(writer.last.next(outcome="completed"))
+        writer.clear()
+        assert [(None, None)] == target.all("SELECT owner, backend FROM resumable_ledger")
+        with contextlib.closing(sqlite3.connect(target.path)) as another:
+            before = another.execute("PRAGMA data_version").fetchone()
+            writer.__exit__(None, None, None)
+            assert before == another.execute("PRAGMA data_version").fetchone()
+
+
 def test_a_run_is_loaded_once_from_whatever_store(target: Target) -> None:
     """The ledger row outlives completion: a store that knows nothing is told that it is done."""
     sink = SqlSink(target.url, "orders")

@@ -193,6 +193,7 @@ class SqlWriter:
             if row is not None and not over:
                 self._mine(row)
                 self._ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))
+                self._ledger.rest(row.claim)  # with it: a run that is over writes nothing more
             if row is None or over or row.claim == self._claim.id:
                 sweep(self._c, self._claim.run, self._claim.id, None)
 
@@ -236,7 +237,7 @@ class SqlWriter:
     ) -> None:
         with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
             self._c.rollback()
-            if not self._c.dialect.lost(self._c) and self._ledger.exists():
+            if not self.last.over and not self._c.dialect.lost(self._c) and self._ledger.exists():
                 with self._c.transaction():
                     self._ledger.rest(self._claim.id)
         self._c.close()
