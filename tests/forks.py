@@ -69,20 +69,29 @@ class Process:
 
 
 class Forks:
-    """A fork server, in which a batch has at most `rows` rows. `preload`: a library for LD_PRELOAD."""
+    """A fork server, in which a batch has at most `rows` rows.
 
-    def __init__(self, rows: int = 1_000, preload: Path | None = None) -> None:
+    `modules` of tests/crash are imported beforehand. `preload`: a library for LD_PRELOAD.
+    """
+
+    def __init__(self, *modules: str, rows: int = 1_000, preload: Path | None = None) -> None:
         # What the server makes is orphaned at once, and so becomes our child.
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")
+        self.environment = os.environ | {
+            "JOB_ROWS": str(rows),
+            "PYTHONPATH": os.pathsep.join((str(SERVER.parent), str(SERVER.parent.parent))),
+        }
+        """The server's: another Python started in it is like it, without the forking."""
+        if preload is not None:
+            self.environment["LD_PRELOAD"] = str(preload)
         self._lock = threading.Lock()
         self._asking, asked = socket.socketpair()
         with asked:
             self._server = subprocess.Popen(
-                [sys.executable, str(SERVER), str(asked.fileno())],
-                pass_fds=[asked.fileno()], stdin=subprocess.DEVNULL,
-                env=os.environ | {"JOB_ROWS": str(rows)} | ({"LD_PRELOAD": str(preload)} if preload else {}),
+                [sys.executable, str(SERVER), str(asked.fileno()), *modules],
+                pass_fds=[asked.fileno()], stdin=subprocess.DEVNULL, env=self.environment,
             )  # fmt: skip
         self._answers = self._asking.makefile("rb")
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+import services
+import syscalls
 from forks import Forks
 from jobs import Jobs, Task, export_task, upload_task
+from parts import SINKS, SOURCES, STORES, Cell, Place
+from sweeps import Bench
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +21,31 @@ def forks() -> Iterator[Forks]:
     """Makes processes in which a batch has at most 1,000 rows, so that a small file is many commits."""
     with Forks() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def struck(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[Forks]:
+    """Makes processes that can be struck at a system call, in which a batch has at most two rows."""
+    library = syscalls.build(tmp_path_factory.mktemp("syscalls"))
+    if library is None:
+        missing("There is no C compiler (cc) here.")
+    with Forks("parts", rows=2, preload=library) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, struck: Forks) -> Iterator[Bench]:
+    """The source, sink and store that the test names (indirectly), in a place of their own."""
+    source, sink, store = request.param
+    servers: dict[str, services.Database] = {}
+    for role, part in (("source", SOURCES[source]), ("target", SINKS[sink]), ("store", STORES[store])):
+        if part.server == "postgresql":
+            servers[role] = services.Database(request.getfixturevalue("postgres_server"))
+    folder = tmp_path_factory.mktemp("bench")
+    place = Place(str(folder / "place"), {"postgresql": {role: made.url for role, made in servers.items()}})
+    yield Bench(Cell(source, sink, store, place), folder, struck)
+    for made in servers.values():
+        made.drop()
 
 
 @pytest.fixture

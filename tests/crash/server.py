@@ -1,6 +1,6 @@
-"""`python server.py FD`: for each line of JSON from the socket FD it forks a process; see `forks.py` for what is asked.
+"""`python server.py FD MODULE ...`: for each line of JSON from the socket FD it forks a process; see `forks.py` for what is asked.
 
-All that a run may import is imported before. The process is the child of a child that ends at once: orphaned, it
+All that a run may import is imported before, and the modules that are named. The process is the child of a child that ends at once: orphaned, it
 becomes the child of whoever asked.
 """
 
@@ -32,7 +32,7 @@ ALONE = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread
 """What keeps libraries from starting threads as they are loaded."""
 
 
-def prepare() -> None:
+def prepare(modules: list[str]) -> None:
     """Import everything; a driver that isn't installed is missing in the jobs as well."""
     os.environ.update(ALONE)
     importlib.import_module("job")  # sets the limits, before anything else of the package is loaded
@@ -41,6 +41,8 @@ def prepare() -> None:
     for name in (*ours, *MODULES):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    for name in modules:
+        importlib.import_module(name)
     assert 1 == len(os.listdir("/proc/self/task")), "a thread would be missing in every fork"
     gc.freeze()  # what is there stays shared between the forks
 
@@ -85,5 +87,5 @@ def work(call: str, args: list[Any], out: str, err: str, cwd: str, env: dict[str
 
 
 if __name__ == "__main__":
-    prepare()
+    prepare(sys.argv[2:])
     sys.exit(serve(int(sys.argv[1])))
