@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from resumable import control
@@ -24,6 +24,7 @@ from resumable.export import export
 from resumable.pipeline import Pipeline, pause
 from resumable.progress import Progress, show
 from resumable.rebuild import again, rebuild
+from resumable.signals import pausing
 from resumable.stores import open_store
 from resumable.upload import upload
 
@@ -209,7 +210,7 @@ def _run(pipeline: Pipeline, a: argparse.Namespace) -> int:
     steps = pipeline.steps(takeover=a.takeover, restart=getattr(a, "restart", False))
     last: Progress | None = None
     try:
-        with _signals(pipeline), contextlib.closing(steps):
+        with pausing(pipeline.stop, signal.SIGINT, signal.SIGTERM), contextlib.closing(steps):
             for last in steps if a.json else show(steps, lines=True):
                 if a.json:
                     _print(json.dumps(last.to_dict()))
@@ -230,26 +231,6 @@ def _end(pipeline: Pipeline, message: str) -> dict[str, Any]:
     with contextlib.suppress(ResumableError):  # the store may be what is broken
         return {**pipeline.progress.to_dict(), "message": redact(message)}
     return {**Progress(pipeline.name, "failed").to_dict(), "message": redact(message)}
-
-
-@contextlib.contextmanager
-def _signals(pipeline: Pipeline) -> Iterator[None]:
-    """Ctrl-C and SIGTERM pause at the next commit; a second one doesn't wait for it."""
-
-    def stop(number: int, frame: object) -> None:
-        for which in before:
-            signal.signal(which, signal.default_int_handler)
-        pipeline.stop()
-
-    before: dict[signal.Signals, Any] = {}
-    try:
-        with contextlib.suppress(ValueError):  # not the main thread: signals are the program's own business
-            for which in (signal.SIGINT, signal.SIGTERM):
-                before[which] = signal.signal(which, stop)
-        yield
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
 
 
 # ------------------------------------------------------------------------------------------ the options

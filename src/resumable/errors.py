@@ -60,9 +60,16 @@ class ResumableError(Exception):
 class Stopped(ResumableError):
     """The run did as it was asked; raised so that the line after the loop never runs on half a table."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: a message, since nothing went wrong that a traceback could explain."""
+        return [str(self)]
+
 
 class Paused(Stopped):
     """A pause was asked for and honoured at a commit; the same call goes on from there."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [" ".join(part for part in (self.what, self.safe, "Run the cell again to go on.") if part)]
 
 
 class Terminated(Stopped):

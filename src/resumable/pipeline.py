@@ -5,8 +5,10 @@ The steps of a session are in session.py, what a run is made of in plan.py, who 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Generator, Iterable, Iterator
@@ -15,11 +17,12 @@ from typing import Any
 from resumable import control, explanation
 from resumable.checkpoint import Checkpoint, CheckpointStore, Json
 from resumable.control import Status
-from resumable.errors import AlreadyCompleted, Paused, Stopped, Terminated, UnknownRun, UsageError
+from resumable.errors import AlreadyCompleted, Paused, ResumableError, Stopped, Terminated, UnknownRun, UsageError
 from resumable.plan import Plan, Transform
-from resumable.progress import Progress, show
+from resumable.progress import Progress, Runs, in_notebook, show
 from resumable.protocols import Sink, Source
 from resumable.session import session
+from resumable.signals import pausing
 
 __all__ = ["Pipeline", "Steps", "pause", "runs"]
 
@@ -67,13 +70,20 @@ class Pipeline:
     def run(self, *, takeover: bool = False) -> Progress:
         """Run to the end, with a progress bar, and return the last `Progress`.
 
-        `takeover` fences off a runner that may still live. Raises `Paused` or `Terminated` if that was asked for.
+        `takeover` fences off a runner that may still live. Raises `Paused` or `Terminated` if that was asked for; in
+        a notebook, interrupting the kernel asks for a pause, and a second interrupt doesn't wait for the commit.
         """
-        return _exhaust(show(self.steps(takeover=takeover)))
+        return self._run(self.steps(takeover=takeover))
 
     def restart(self) -> Progress:
         """Undo what is there of an unfinished run, then run from the start, even over a completed one."""
-        return _exhaust(show(self.steps(restart=True)))
+        return self._run(self.steps(restart=True))
+
+    def _run(self, steps: Steps) -> Progress:
+        # A script gets the KeyboardInterrupt that it would get anywhere else; in a notebook the next cell may follow.
+        asked = pausing(self.stop, signal.SIGINT) if in_notebook() else contextlib.nullcontext()
+        with asked, contextlib.closing(steps):
+            return _exhaust(show(steps))
 
     @property
     def status(self) -> Status:
@@ -124,7 +134,18 @@ class Pipeline:
         raise _completed(self.name)
 
     def __repr__(self) -> str:
-        return f"<Pipeline {self.name!r}: {self.status}>"
+        try:
+            return f"<Pipeline {self.name!r}: {self.status}>"
+        except ResumableError as error:  # the store can't be read: that is for `status` to say
+            return f"<Pipeline {self.name!r}: {type(error).__name__}>"
+
+    def _repr_html_(self) -> str:
+        from resumable import display
+
+        try:
+            return display.card(self.progress)
+        except ResumableError as error:
+            return display.note(str(error))
 
 
 class Steps(Iterator[Progress]):
@@ -202,10 +223,10 @@ def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
         raise _completed(name)
 
 
-def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> list[Progress]:
-    """What the store knows: where each run stands, sorted by name."""
+def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> Runs:
+    """What the store knows: where each run stands, a list sorted by name."""
     from resumable.stores import open_store
 
     opened: Any = open_store(store)
     found = ((name, opened.load(name)) for name in opened.names())
-    return [Progress.of(name, control.status(r), r.checkpoint) for name, r in found if r is not None]
+    return Runs(Progress.of(name, control.status(r), r.checkpoint) for name, r in found if r is not None)

@@ -8,15 +8,16 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
-from resumable.checkpoint import Checkpoint, Json
+from resumable.checkpoint import Checkpoint, Json, Session
 from resumable.control import Status
 
-__all__ = ["Progress", "show"]
+__all__ = ["Progress", "Runs", "in_notebook", "show"]
 
 log = logging.getLogger("resumable")
 
@@ -26,7 +27,8 @@ class Progress:
     """Where a run stands, over all its sessions; every number is of committed rows.
 
     `fraction` 0 to 1, or None where the source can't tell. `seconds` is active time: pauses, crashes and the time
-    the caller's loop took are left out. `rate` in rows a second of it; `eta` in seconds, or None.
+    the caller's loop took are left out. `rate` in rows a second of it; `eta` in seconds, or None. `history` are the
+    sessions themselves, for the picture that a notebook shows.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Progress:
     eta: float | None = None
     sessions: int = 0
     message: str = ""
+    history: tuple[Session, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, name: str, status: Status, last: Checkpoint, message: str = "") -> Progress:
@@ -48,15 +51,16 @@ class Progress:
         eta = None
         if fraction and seconds and status not in ("completed", "terminated"):
             eta = seconds * (1 - fraction) / fraction
-        rate = last.rows / seconds if seconds else None
+        rate, count = last.rows / seconds if seconds else None, len(last.sessions)
         said = message or last.error
-        return cls(name, status, last.rows, last.rejected, fraction, seconds, rate, eta, len(last.sessions), said)
+        return cls(name, status, last.rows, last.rejected, fraction, seconds, rate, eta, count, said, last.sessions)
 
     def to_dict(self) -> dict[str, Json]:
-        """The same, ready for JSON."""
-        return asdict(self)
+        """The same, ready for JSON; without `history`, which would make every line long."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "history"}
 
-    def __str__(self) -> str:
+    def facts(self) -> list[str]:
+        """What it says in figures: rows, rejected rows, percent, rate, time left, as far as they are known."""
         parts = [f"{self.rows:,} rows"]
         if self.rejected:
             parts.append(f"{self.rejected:,} rejected")
@@ -66,8 +70,31 @@ class Progress:
             parts.append(f"{self.rate:,.0f} rows/s")
         if self.eta is not None:
             parts.append(f"{timedelta(seconds=round(self.eta))} left")
+        return parts
+
+    def __str__(self) -> str:
         said = f" - {self.message}" if self.message else ""
-        return f"{self.name}: {self.status}, {', '.join(parts)}{said}"
+        return f"{self.name}: {self.status}, {', '.join(self.facts())}{said}"
+
+    def _repr_html_(self) -> str:
+        from resumable.display import card
+
+        return card(self)
+
+
+class Runs(list[Progress]):
+    """A list of runs, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        from resumable.display import table
+
+        return table(self)
+
+
+def in_notebook() -> bool:
+    """Whether this program is run by a notebook's kernel: Jupyter's, VS Code's, Colab's ..."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress]:
@@ -75,7 +102,7 @@ def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress
 
     `lines` prints the lines to stderr even where nobody watches; otherwise they go to the logger `resumable`.
     """
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    watched = sys.stderr.isatty() or in_notebook()
     if watched and importlib.util.find_spec("tqdm") is not None:
         yield from _bar(steps)
     else:
@@ -83,7 +110,8 @@ def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress
 
 
 def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings(action="ignore"):  # that ipywidgets isn't there: then the bar is made of letters
+        from tqdm.auto import tqdm
 
     form = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # not {postfix}, before which tqdm puts a comma
     bar: Any = None
@@ -92,7 +120,7 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
             if bar is None:
                 bar = tqdm(total=100, desc=step.name, bar_format=form, **_width())
             bar.n = round(100 * (step.fraction or 0), 1)
-            bar.unit = str(step).partition(", ")[2]
+            bar.unit = ", ".join(step.facts())
             bar.refresh()
             yield step
     finally:
@@ -103,7 +131,7 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
 def _width() -> dict[str, Any]:
     """As wide as the terminal, which may not know how wide it is (a container's): then tqdm would show nothing."""
     with contextlib.suppress(OSError, ValueError):
-        if os.get_terminal_size(sys.stderr.fileno()).columns == 0:
+        if not in_notebook() and os.get_terminal_size(sys.stderr.fileno()).columns == 0:
             return {"ncols": 80, "nrows": 24}
     return {"dynamic_ncols": True}
 

@@ -1,0 +1,125 @@
+"""A small picture of a run's throughput: each session a block, as wide as it was long and as high as it was fast.
+
+So a block's area is its rows. Between two blocks is the time in which nobody ran it, drawn at one width whatever it
+was, since a night is longer than any session. It is SVG without scripts or style sheets; lines and letters have the
+colour of the text around it, so it can be read on light and dark paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from resumable.checkpoint import Session
+from resumable.markup import Html, element
+
+__all__ = ["INK", "span", "throughput"]
+
+INK = "#3b82f6"
+"""A blue that stands out from white and from black."""
+
+WIDTH, HEIGHT = 480.0, 76.0
+TOP, FOOT = 16.0, 16.0
+"""Room for the letters above and below the blocks; the small picture has none."""
+GAP = 44.0
+"""Width of a pause, where there is room; a pause's length is written below it if `LEGIBLE` units are there."""
+LEGIBLE = 34.0
+LEAST = 1.5
+"""A session is never narrower or lower than this."""
+
+
+def throughput(sessions: Sequence[Session], *, small: bool = False) -> Html:
+    """The picture, or nothing for less than two sessions. `small`: the blocks alone, to stand in a table."""
+    if len(sessions) < 2:
+        return Html()
+    width, height, gap = (120.0, 22.0, 6.0) if small else (WIDTH, HEIGHT, GAP)
+    top, foot = (1.0, 1.0) if small else (TOP, FOOT)
+    floor = height - foot
+    highest = max(map(_rate, sessions))
+    parts: list[Html] = []
+    gap = min(gap, 0.4 * width / (len(sessions) - 1))
+    x = 0.0
+    for number, (session, wide) in enumerate(zip(sessions, _widths(sessions, width, gap), strict=True), 1):
+        if number > 1:
+            parts += _pause(sessions[number - 2], session, x, gap, floor, height)
+            x += gap
+        high = max(LEAST, (floor - top) * _rate(session) / highest) if highest else LEAST
+        told = element(
+            "title", f"Session {number}: {session.rows:,} rows in {span(session.seconds)}, {_speed(session)}"
+        )
+        parts.append(element("rect", told, x=x, y=floor - high, width=wide, height=high, fill=INK))
+        x += wide
+    if not small:
+        parts.append(_line(0, width, top, stroke_dasharray="2 3"))
+        parts.append(_text(f"{highest:,.0f} rows/s", 0, top - 4, text_anchor="start"))
+    parts.append(_line(0, width, floor))
+    return element(
+        "svg",
+        *parts,
+        role="img",
+        aria_label=_in_words(sessions),
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
+        height=height,
+        style="max-width:100%;height:auto;display:block",
+    )
+
+
+def span(seconds: float) -> str:
+    """A length of time in the unit that suits it: `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 0.995 * size:
+            return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+
+
+def _rate(session: Session) -> float:
+    return session.rows / session.seconds if session.seconds > 0 else 0.0
+
+
+def _speed(session: Session) -> str:
+    return f"{_rate(session):,.0f} rows/s"
+
+
+def _widths(sessions: Sequence[Session], width: float, gap: float) -> Iterator[float]:
+    """The width of each block: `LEAST`, and a share of what is left by its seconds."""
+    left = width - gap * (len(sessions) - 1) - LEAST * len(sessions)
+    total = sum(s.seconds for s in sessions)
+    for session in sessions:
+        yield LEAST + left * (session.seconds / total if total > 0 else 1 / len(sessions))
+
+
+def _between(before: Session, after: Session) -> float:
+    """Seconds from one session to the next, as far as two clocks can tell."""
+    return max(0.0, after.started - before.started - before.seconds)
+
+
+def _pause(before: Session, after: Session, x: float, gap: float, floor: float, height: float) -> Iterator[Html]:
+    """Two strokes, as on the button, and how long it was."""
+    long, middle = span(_between(before, after)), x + gap / 2
+    told = element("title", f"{long} in between")
+    thick = min(3.0, gap / 4)
+    strokes = [
+        element("rect", x=at - thick / 2, y=floor - 4 * thick, width=thick, height=3 * thick, fill="currentColor")
+        for at in (middle - thick, middle + thick)
+    ]
+    yield element("g", told, *strokes, opacity=0.55)
+    if gap >= LEGIBLE:
+        yield _text(long, middle, height - 3)
+
+
+def _line(x1: float, x2: float, y: float, **more: str) -> Html:
+    return element("line", x1=x1, x2=x2, y1=y, y2=y, stroke="currentColor", stroke_opacity=0.35, **more)
+
+
+def _text(said: str, x: float, y: float, *, text_anchor: str = "middle") -> Html:
+    return element("text", said, x=x, y=y, text_anchor=text_anchor, fill="currentColor", font_size=10)
+
+
+def _in_words(sessions: Sequence[Session]) -> str:
+    rates = [_rate(s) for s in sessions]
+    pauses = [_between(a, b) for a, b in pairwise(sessions)]
+    return (
+        f"Throughput over {len(sessions)} sessions: from {min(rates):,.0f} to {max(rates):,.0f} rows a second; "
+        f"the longest pause was {span(max(pauses))}."
+    )
