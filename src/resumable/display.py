@@ -15,13 +15,14 @@ COLOURS = {"running": INK, "completed": "#16a34a", "paused": "#d97706", "interru
 """Of the dot beside the state, which the word says as well; every other state is grey."""
 GREY = "#808080"
 COLUMNS = ("run", "state", "done", "rows", "rows/s", "left", "sessions")
+NUMBERS = ("rows", "rows/s", "left")
 
 
 def card(run: Progress) -> Html:
     """One run: state, bar, figures, its sessions, and what there is to say."""
     facts = run.facts() + ([f"{run.sessions} sessions"] if run.sessions > 1 else [])
     parts = [
-        element("div", element("strong", run.name), " \N{EM DASH} ", _state(run)),
+        element("div", element("strong", run.name, style="overflow-wrap:anywhere"), " \N{EM DASH} ", _state(run)),
         _bar(run, "100%"),
         element("div", " \N{MIDDLE DOT} ".join(facts)),
         throughput(run.history),
@@ -35,7 +36,7 @@ def table(runs: Sequence[Progress]) -> Html:
     """Many runs, one a line."""
     if not runs:
         return note("No runs are known here.")
-    head = element("tr", *(element("th", name, scope="col", style="text-align:left") for name in COLUMNS))
+    head = element("tr", *(_cell("th", column, column, scope="col") for column in COLUMNS))
     return element("table", element("thead", head), element("tbody", *map(_row, runs)))
 
 
@@ -45,12 +46,28 @@ def note(message: str) -> Html:
 
 
 def _row(run: Progress) -> Html:
-    done = "" if run.fraction is None else f"{run.fraction:.0%}"
+    percent = "" if run.fraction is None else f"{run.fraction:.0%}"
     rate = f"{run.rate:,.0f}" if run.rate else ""
     left = "" if run.eta is None else str(timedelta(seconds=round(run.eta)))
-    sessions = (str(run.sessions), throughput(run.history, small=True))
-    cells = ((run.name,), (_state(run),), (_bar(run, "80px"), done), (f"{run.rows:,}",), (rate,), (left,), sessions)
-    return element("tr", *(element("td", *cell, style="text-align:left") for cell in cells))
+    cells = (
+        run.name,
+        _state(run),
+        _beside(_bar(run, "80px"), percent),
+        f"{run.rows:,}",
+        rate,
+        left,
+        _beside(str(run.sessions), throughput(run.history, small=True)),
+    )
+    return element("tr", *(_cell("td", column, cell) for column, cell in zip(COLUMNS, cells, strict=True)))
+
+
+def _cell(tag: str, column: str, inside: str, **more: str) -> Html:
+    side = "right" if column in NUMBERS else "left"
+    return element(tag, inside, style=f"text-align:{side};vertical-align:middle;padding:4px 8px", **more)
+
+
+def _beside(*parts: str) -> Html:
+    return element("div", *parts, style="display:flex;align-items:center;gap:8px")
 
 
 def _state(run: Progress) -> Html:

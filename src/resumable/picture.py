@@ -22,8 +22,9 @@ WIDTH, HEIGHT = 480.0, 76.0
 TOP, FOOT = 16.0, 16.0
 """Room for the letters above and below the blocks; the small picture has none."""
 GAP = 44.0
-"""Width of a pause, where there is room; a pause's length is written below it if `LEGIBLE` units are there."""
-LEGIBLE = 34.0
+"""Width of a pause, where there is room for it ..."""
+LEGIBLE, STROKES = 34.0, 9.0
+"""... and what it takes to write below it how long it was, and to mark it at all: a gap speaks for itself."""
 LEAST = 1.5
 """A session is never narrower or lower than this."""
 
@@ -95,10 +96,12 @@ def _between(before: Session, after: Session) -> float:
 
 
 def _pause(before: Session, after: Session, x: float, gap: float, floor: float, height: float) -> Iterator[Html]:
-    """Two strokes, as on the button, and how long it was."""
+    """Two strokes, as on the button, and how long it was; as much of it as there is room for."""
+    if gap < STROKES:
+        return
     long, middle = span(_between(before, after)), x + gap / 2
     told = element("title", f"{long} in between")
-    thick = min(3.0, gap / 4)
+    thick = 3.0 if gap >= LEGIBLE else gap / 6
     strokes = [
         element("rect", x=at - thick / 2, y=floor - 4 * thick, width=thick, height=3 * thick, fill="currentColor")
         for at in (middle - thick, middle + thick)
