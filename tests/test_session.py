@@ -165,6 +165,48 @@ def test_an_interrupt_in_the_loop_pauses(ending: type[BaseException]) -> None:
     assert ALL == world.target
 
 
+class Interrupting:
+    """Ctrl-C at the store's call `at`; remembers the newest checkpoint that the store has had."""
+
+    def __init__(self, store: MemoryStore, at: int) -> None:
+        self.store, self.at = store, at
+        self.calls = self.newest = 0
+        self.what = ""
+
+    def __call__(self, what: str) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # the heart: signals aren't its business
+        self.newest = max(self.newest, self.number())
+        self.calls += 1
+        if self.calls == self.at:
+            self.what = what
+            raise KeyboardInterrupt
+
+    def number(self) -> int:
+        record = self.store.load("m")
+        return record.checkpoint.number if record else 0
+
+
+def test_an_interrupt_at_any_call_of_the_store_takes_nothing_back() -> None:
+    """Ctrl-C may strike when a save is done, and before the runner knows of it: the store doesn't go back a commit."""
+    struck = []
+    for at in range(1, 100):
+        world, store = World(), MemoryStore()
+        interrupt = Interrupting(store, at)
+        try:
+            pipeline(world, CrashingStore(store, interrupt)).run()
+        except KeyboardInterrupt:
+            struck.append(interrupt.what)
+        else:
+            break
+        assert interrupt.newest == interrupt.number(), at
+        assert "running" != pipeline(world, store).status
+        pipeline(world, store).run()
+        assert ALL == world.target, at
+    assert {"load", "before swap", "after swap"} == {*struck}
+    assert 10 < len(struck) == at - 1, "it was tried at every call"
+
+
 def test_an_error_in_the_source_fails_the_run_and_keeps_it_resumable() -> None:
     """The status is failed, the reason is kept, and the same call goes on."""
 

@@ -192,6 +192,9 @@ def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
     """Tell the store how the session ended, if it can still be told; or the reason why it is not ours to tell."""
     last = claim.last
     try:
+        stored = claim.store.load(claim.name)
+        if stored is not None and stored.claim == claim.id:
+            last = stored.checkpoint  # an interrupt may have struck when a save was done, and before it was known
         if isinstance(error, Superseded):
             pass
         elif not last.number:
