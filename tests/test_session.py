@@ -153,6 +153,18 @@ def test_a_named_iterator_left_suspended_is_closed_by_the_next_loop() -> None:
         next(steps)
 
 
+def test_a_stop_that_comes_before_the_first_step_counts() -> None:
+    """A signal may come while the progress bar is still being imported."""
+    world, store = World(), MemoryStore()
+    run = pipeline(world, store)
+    steps = iter(run)
+    run.stop()
+    with pytest.raises(Paused):
+        list(steps)
+    assert 6 == list(run)[-1].rows, "it was meant for that session only"
+    assert ALL == world.target
+
+
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, GeneratorExit])
 def test_an_interrupt_in_the_loop_pauses(ending: type[BaseException]) -> None:
     """Ctrl-C in the loop's body: paused, nothing lost."""

@@ -65,6 +65,7 @@ class Pipeline:
     def steps(self, *, takeover: bool = False, restart: bool = False) -> Steps:
         """One session, step by step. The two acts are those of `run` and `restart`."""
         _close_suspended(self, Paused)
+        self._plan.asked = ""  # here, not at the first step: a signal that comes before the run is opened counts
         return Steps(self, session(self._plan, takeover=takeover, restart=restart))
 
     def run(self, *, takeover: bool = False) -> Progress:

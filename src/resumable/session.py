@@ -48,7 +48,6 @@ def session(
     plan: Plan, *, takeover: bool = False, restart: bool = False, terminate: bool = False
 ) -> Generator[Progress, None, None]:
     """Run one session; the three acts are those of `Pipeline.run`, `restart` and `terminate`."""
-    plan.asked = ""  # before all else: a signal that comes while the run is opened counts
     record = plan.store.load(plan.name)
     unbegun = record is None or not record.checkpoint.number or record.checkpoint.over
     # A new run's beginning is looked at first: it refuses before anything is made or undone.
