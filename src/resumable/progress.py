@@ -117,10 +117,10 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
     bar: Any = None
     try:
         for step in steps:
+            done, facts = round(100 * (step.fraction or 0), 1), ", ".join(step.facts())
             if bar is None:
-                bar = tqdm(total=100, desc=step.name, bar_format=form, **_width())
-            bar.n = round(100 * (step.fraction or 0), 1)
-            bar.unit = ", ".join(step.facts())
+                bar = tqdm(total=100, initial=done, unit=facts, desc=step.name, bar_format=form, **_width())
+            bar.n, bar.unit = done, facts
             bar.refresh()
             yield step
     finally:
