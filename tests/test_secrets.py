@@ -330,6 +330,7 @@ def test_the_library_shows_no_password(canary: str, search: Search) -> None:
     for target in (canary, engine):
         pipeline = paused(target)
         search.heard(repr(pipeline), pipeline.explain(), repr(pipeline.progress), pipeline.progress.to_dict())
+        search.heard(pipeline._repr_html_(), pipeline.progress._repr_html_(), resumable.runs()._repr_html_())
         search.heard(repr(pipeline._plan.sink), repr(pipeline._plan.source), repr(pipeline.store), repr(engine))
         search.heard(pipeline.store.load("t"), pipeline._plan.definition)
         assert search.found(canary) == []
@@ -346,6 +347,7 @@ def test_the_library_shows_no_password(canary: str, search: Search) -> None:
     with pytest.raises(resumable.BadRow) as bad:
         resumable.upload("bad.csv", canary, "b", name="b", every=0).run()
     search.raised(bad.value)
+    search.heard(resumable.runs()._repr_html_(), resumable.runs()[0]._repr_html_())
     export = resumable.export(canary, "nosuch", "out.csv")
     search.heard(repr(export), repr(export._plan.source), repr(SqlStore(canary)), SqlStore(canary).describe())
     with pytest.raises(resumable.SourceError) as gone:
@@ -366,4 +368,5 @@ def test_an_exception_in_the_callers_loop_or_transform_keeps_no_password(canary:
         resumable.upload("good.csv", canary, "t", name="t", transform=transform).run()
     store = FileStore(search.folder / ".resumable")
     assert "can't reach postgresql://canary:***@" in store.load("t").checkpoint.error
+    search.heard(resumable.runs()[0]._repr_html_(), resumable.runs()._repr_html_())
     assert search.found(canary) == []

@@ -26,7 +26,7 @@ GAP = 44.0
 LEGIBLE, STROKES = 34.0, 9.0
 """... and what it takes to write below it how long it was, and to mark it at all: a gap speaks for itself."""
 LEAST = 1.5
-"""A session is never narrower or lower than this."""
+"""A session is never lower than this, nor narrower if there is room."""
 
 
 def throughput(sessions: Sequence[Session], *, small: bool = False) -> Html:
@@ -34,26 +34,22 @@ def throughput(sessions: Sequence[Session], *, small: bool = False) -> Html:
     if len(sessions) < 2:
         return Html()
     width, height, gap = (120.0, 22.0, 6.0) if small else (WIDTH, HEIGHT, GAP)
-    top, foot = (1.0, 1.0) if small else (TOP, FOOT)
-    floor = height - foot
+    top, floor = (1.0, height - 1.0) if small else (TOP, height - FOOT)
+    gap = min(gap, 0.4 * width / (len(sessions) - 1))
     highest = max(map(_rate, sessions))
     parts: list[Html] = []
-    gap = min(gap, 0.4 * width / (len(sessions) - 1))
     x = 0.0
-    for number, (session, wide) in enumerate(zip(sessions, _widths(sessions, width, gap), strict=True), 1):
-        if number > 1:
-            parts += _pause(sessions[number - 2], session, x, gap, floor, height)
+    for number, wide in enumerate(_widths(sessions, width, gap)):
+        session = sessions[number]
+        if number:
+            parts += _pause(_between(sessions[number - 1], session), x, gap, floor)
             x += gap
         high = max(LEAST, (floor - top) * _rate(session) / highest) if highest else LEAST
-        told = element(
-            "title", f"Session {number}: {session.rows:,} rows in {span(session.seconds)}, {_speed(session)}"
-        )
-        parts.append(element("rect", told, x=x, y=floor - high, width=wide, height=high, fill=INK))
+        parts.append(_block(f"Session {number + 1}", session, x, floor, wide, high))
         x += wide
     if not small:
-        parts.append(_line(0, width, top, stroke_dasharray="2 3"))
-        parts.append(_text(f"{highest:,.0f} rows/s", 0, top - 4, text_anchor="start"))
-    parts.append(_line(0, width, floor))
+        parts += [_line(width, top, stroke_dasharray="2 3"), _text(f"{highest:,.0f} rows/s", 0, top - 4, "start")]
+    parts.append(_line(width, floor))
     return element(
         "svg",
         *parts,
@@ -78,16 +74,13 @@ def _rate(session: Session) -> float:
     return session.rows / session.seconds if session.seconds > 0 else 0.0
 
 
-def _speed(session: Session) -> str:
-    return f"{_rate(session):,.0f} rows/s"
-
-
 def _widths(sessions: Sequence[Session], width: float, gap: float) -> Iterator[float]:
-    """The width of each block: `LEAST`, and a share of what is left by its seconds."""
-    left = width - gap * (len(sessions) - 1) - LEAST * len(sessions)
-    total = sum(s.seconds for s in sessions)
+    """The width of each block: `LEAST`, or half its fair share, and by its seconds its share of what is left."""
+    count, total = len(sessions), sum(s.seconds for s in sessions)
+    room = width - gap * (count - 1)
+    least = min(LEAST, room / count / 2)
     for session in sessions:
-        yield LEAST + left * (session.seconds / total if total > 0 else 1 / len(sessions))
+        yield least + (room - least * count) * (session.seconds / total if total > 0 else 1 / count)
 
 
 def _between(before: Session, after: Session) -> float:
@@ -95,34 +88,37 @@ def _between(before: Session, after: Session) -> float:
     return max(0.0, after.started - before.started - before.seconds)
 
 
-def _pause(before: Session, after: Session, x: float, gap: float, floor: float, height: float) -> Iterator[Html]:
+def _block(name: str, session: Session, x: float, floor: float, wide: float, high: float) -> Html:
+    told = f"{name}: {session.rows:,} rows in {span(session.seconds)}, {_rate(session):,.0f} rows/s"
+    return element("rect", element("title", told), x=x, y=floor - high, width=wide, height=high, fill=INK)
+
+
+def _pause(seconds: float, x: float, gap: float, floor: float) -> Iterator[Html]:
     """Two strokes, as on the button, and how long it was; as much of it as there is room for."""
     if gap < STROKES:
         return
-    long, middle = span(_between(before, after)), x + gap / 2
-    told = element("title", f"{long} in between")
-    thick = 3.0 if gap >= LEGIBLE else gap / 6
-    strokes = [
+    middle, thick = x + gap / 2, 3.0 if gap >= LEGIBLE else gap / 6
+    strokes = (
         element("rect", x=at - thick / 2, y=floor - 4 * thick, width=thick, height=3 * thick, fill="currentColor")
         for at in (middle - thick, middle + thick)
-    ]
-    yield element("g", told, *strokes, opacity=0.55)
+    )
+    yield element("g", element("title", f"{span(seconds)} in between"), *strokes, opacity=0.55)
     if gap >= LEGIBLE:
-        yield _text(long, middle, height - 3)
+        yield _text(span(seconds), middle, floor + 13, "middle")
 
 
-def _line(x1: float, x2: float, y: float, **more: str) -> Html:
-    return element("line", x1=x1, x2=x2, y1=y, y2=y, stroke="currentColor", stroke_opacity=0.35, **more)
+def _line(width: float, y: float, **more: str) -> Html:
+    return element("line", x1=0, x2=width, y1=y, y2=y, stroke="currentColor", stroke_opacity=0.35, **more)
 
 
-def _text(said: str, x: float, y: float, *, text_anchor: str = "middle") -> Html:
-    return element("text", said, x=x, y=y, text_anchor=text_anchor, fill="currentColor", font_size=10)
+def _text(said: str, x: float, y: float, anchor: str) -> Html:
+    return element("text", said, x=x, y=y, text_anchor=anchor, fill="currentColor", font_size=10)
 
 
 def _in_words(sessions: Sequence[Session]) -> str:
-    rates = [_rate(s) for s in sessions]
-    pauses = [_between(a, b) for a, b in pairwise(sessions)]
+    rates = [_rate(session) for session in sessions]
+    longest = max(_between(before, after) for before, after in pairwise(sessions))
     return (
         f"Throughput over {len(sessions)} sessions: from {min(rates):,.0f} to {max(rates):,.0f} rows a second; "
-        f"the longest pause was {span(max(pauses))}."
+        f"the longest pause was {span(longest)}."
     )
