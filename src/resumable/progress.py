@@ -100,7 +100,8 @@ def in_notebook() -> bool:
 def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress]:
     """Pass the steps on and show them: a tqdm bar where someone watches and tqdm is there, else a line now and then.
 
-    `lines` prints the lines to stderr even where nobody watches; otherwise they go to the logger `resumable`.
+    `lines` prints the lines to stderr even where nobody watches; otherwise they go to the logger `resumable`. In a
+    notebook bar and lines are plain output: what comes from stderr looks like an error there.
     """
     watched = sys.stderr.isatty() or in_notebook()
     if watched and importlib.util.find_spec("tqdm") is not None:
@@ -119,7 +120,7 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
         for step in steps:
             done, facts = round(100 * (step.fraction or 0), 1), ", ".join(step.facts())
             if bar is None:
-                bar = tqdm(total=100, initial=done, unit=facts, desc=step.name, bar_format=form, **_width())
+                bar = tqdm(total=100, initial=done, unit=facts, desc=step.name, bar_format=form, **_place())
             bar.n, bar.unit = done, facts
             bar.refresh()
             yield step
@@ -128,11 +129,13 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
             bar.close()
 
 
-def _width() -> dict[str, Any]:
-    """As wide as the terminal, which may not know how wide it is (a container's): then tqdm would show nothing."""
+def _place() -> dict[str, Any]:
+    """Where the bar is drawn, and how wide: as the terminal, which may not know how wide it is (a container's)."""
+    if in_notebook():
+        return {"dynamic_ncols": True, "file": sys.stdout}
     with contextlib.suppress(OSError, ValueError):
-        if not in_notebook() and os.get_terminal_size(sys.stderr.fileno()).columns == 0:
-            return {"ncols": 80, "nrows": 24}
+        if os.get_terminal_size(sys.stderr.fileno()).columns == 0:
+            return {"ncols": 80, "nrows": 24}  # else tqdm would show nothing
     return {"dynamic_ncols": True}
 
 
@@ -142,7 +145,7 @@ def _lines(steps: Iterable[Progress], printed: bool) -> Iterator[Progress]:
         if time.monotonic() >= due or step.status != "running" or step.message:
             due = time.monotonic() + 5.0
             if printed:
-                print(step, file=sys.stderr, flush=True)
+                print(step, file=sys.stdout if in_notebook() else sys.stderr, flush=True)
             else:
                 log.info("%s", step)
         yield step
