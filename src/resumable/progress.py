@@ -72,9 +72,12 @@ class Progress:
             parts.append(f"{timedelta(seconds=round(self.eta))} left")
         return parts
 
+    def told(self) -> str:
+        """The facts and the message, in a line."""
+        return ", ".join(self.facts()) + (f" - {self.message}" if self.message else "")
+
     def __str__(self) -> str:
-        said = f" - {self.message}" if self.message else ""
-        return f"{self.name}: {self.status}, {', '.join(self.facts())}{said}"
+        return f"{self.name}: {self.status}, {self.told()}"
 
     def _repr_html_(self) -> str:
         from resumable.display import card
@@ -118,10 +121,10 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
     bar: Any = None
     try:
         for step in steps:
-            done, facts = round(100 * (step.fraction or 0), 1), ", ".join(step.facts())
+            done, told = round(100 * (step.fraction or 0), 1), step.told()
             if bar is None:
-                bar = tqdm(total=100, initial=done, unit=facts, desc=step.name, bar_format=form, **_place())
-            bar.n, bar.unit = done, facts
+                bar = tqdm(total=100, initial=done, unit=told, desc=step.name, bar_format=form, **_place())
+            bar.n, bar.unit = done, told
             bar.refresh()
             yield step
     finally:
