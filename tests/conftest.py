@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy.engine import URL
 
+import redisserver
 import services
 
 
@@ -58,19 +60,53 @@ def missing(request: pytest.FixtureRequest) -> Callable[[str], NoReturn]:
     return missing
 
 
-@pytest.fixture(scope="session")
-def _postgres_or_reason() -> Iterator[URL | services.Unavailable]:
-    # The reason is kept, not raised: looking for a server again for every test would be slow.
+def _or_reason(server: AbstractContextManager[Any]) -> Iterator[Any]:
+    """What the server yields; or why there is none, kept: looking for it again for every test would be slow."""
     try:
-        server = services.postgres_server()
-        url = server.__enter__()
+        found = server.__enter__()
     except services.Unavailable as why:
         yield why
         return
     try:
-        yield url
+        yield found
     finally:
         server.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def _postgres_or_reason() -> Iterator[URL | services.Unavailable]:
+    yield from _or_reason(services.postgres_server())
+
+
+@pytest.fixture(scope="session")
+def _redis_or_reason() -> Iterator[str | services.Unavailable]:
+    yield from _or_reason(redisserver.redis_server())
+
+
+@pytest.fixture(scope="session")
+def redis_server(_redis_or_reason: str | services.Unavailable, missing: Callable[[str], NoReturn]) -> str:
+    """The URL of a Redis; the test is skipped, with the reason, if there is none."""
+    if isinstance(_redis_or_reason, services.Unavailable):
+        missing(str(_redis_or_reason))
+    return _redis_or_reason
+
+
+@pytest.fixture
+def redis(redis_server: str) -> Iterator[str]:
+    """The URL of a fresh, empty store in Redis: `redis://127.0.0.1:PORT/0?prefix=t_…:`."""
+    with redisserver.fresh(redis_server) as url:
+        yield url
+
+
+@pytest.fixture
+def own_redis(redis_server: str, missing: Callable[[str], NoReturn]) -> Iterator[redisserver.Redis]:
+    """A private Redis for this test alone: to be killed, stopped, filled."""
+    try:
+        server = redisserver.Redis()
+    except services.Unavailable as why:
+        missing(str(why))
+    with server:
+        yield server
 
 
 @pytest.fixture(scope="session")

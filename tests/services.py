@@ -56,7 +56,7 @@ class Postgres:
         self.folder = Path(tempfile.mkdtemp(prefix="resumable-postgres-", dir="/tmp"))
         if self.user is not None:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
-        self.port = _free_port()
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._run(
             "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D", "data"
@@ -76,7 +76,7 @@ class Postgres:
             if "shared memory block" in self.log():  # the children of a killed postmaster take a moment to end
                 time.sleep(0.2)
             elif "could not create any TCP" in self.log():
-                self.port = _free_port()
+                self.port = free_port()
             else:
                 break
         raise Unavailable(f"PostgreSQL from {self.programs} doesn't start: {self.log()[-500:]}")
@@ -229,7 +229,7 @@ def _execute(url: URL, statement: str) -> None:
         connection.execute(statement)  # type: ignore[arg-type]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, Ope
 
 from resumable.errors import ConnectionLost, UsageError
 
-__all__ = ["connect", "is_url", "lost", "plain_url", "reason", "redact", "resolved_url", "unreachable"]
+__all__ = ["connect", "is_url", "lost", "plain_url", "reason", "redact", "resolved_url", "shown", "unreachable"]
 
 PATIENCE = {
     "connect_timeout": "10",
@@ -25,7 +25,7 @@ PATIENCE = {
 }
 """libpq's settings under which a server that is gone without a word is noticed, within about a minute."""
 
-_SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "token", "secret"}
+_SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "ssl_password", "token", "secret"}
 _NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
 _TWICE = re.compile(r"(?s)[\w+]+://[^:/]*:[^@]*@.*@")
 _SCHEME = re.compile(r"[\w+.-]*:/+")
@@ -40,7 +40,7 @@ def _parse(url: str | URL) -> URL:
         parsed = None
     if parsed is None or "@" in (parsed.host or ""):
         raise UsageError(
-            f"{_shown(url if isinstance(url, str) else url.render_as_string())!r} is no database URL.",
+            f"{shown(url if isinstance(url, str) else url.render_as_string())!r} is no database URL.",
             safe="Nothing was touched.",
             do="Write it like sqlite:///shop.db or postgresql://user@host/shop; escape @ and / in a user or password as %40 and %2F.",
         )
@@ -52,7 +52,7 @@ def is_url(text: str) -> bool:
     return "://" in text or ("@" in text.partition(":")[2] and not os.path.exists(text))
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """A text that may be a URL gone wrong, without anything in it that may be a password."""
     head, at, tail = url.rpartition("@")
     scheme = _SCHEME.match(head)

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 import services
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record, Session
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
-from resumable.stores import FileStore, MemoryStore, SqlStore, files, open_store
+from resumable.stores import FileStore, MemoryStore, RedisStore, SqlStore, files, open_store
 
 Opener = Callable[[], CheckpointStore]
 
@@ -62,7 +62,7 @@ NAMES = [
 ]
 
 
-@pytest.fixture(params=["memory", "file", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "file", "sqlite", "postgresql", "redis"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Opens the same store anew each time, as another process would (memory: the same object)."""
     if request.param == "memory":
@@ -71,6 +71,10 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
         return
     if request.param == "file":
         yield lambda: FileStore(tmp_path / "runs")
+        return
+    if request.param == "redis":
+        redis = request.getfixturevalue("redis")
+        yield lambda: RedisStore(redis)
         return
     url = f"sqlite:///{tmp_path / 'runs.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
     opened: list[SqlStore] = []
@@ -650,13 +654,15 @@ def test_stores_are_opened_by_what_names_them(tmp_path: Path, monkeypatch: pytes
     assert isinstance(open_store(), SqlStore)
     monkeypatch.setenv("RESUMABLE_STORE", "")
     assert isinstance(open_store(), FileStore)
+    for url in ("redis://me@h/2", "rediss://h", "REDIS://h?prefix=shop:"):
+        assert isinstance(open_store(url), RedisStore), url
 
 
 def test_what_names_no_store_is_refused() -> None:
-    """Redis for now, URLs of other machines, unknown databases, half a URL, and objects that are no store."""
+    """URLs of other machines, unknown databases, half a URL, and objects that are no store."""
     where: Any
     for where in (
-        "redis://h", "file://host/x", "file:", "nosuch://h/db", "sqlite:runs.db", "postgres://h/db", "", "a\0b", 7,
+        "redis:h", "file://host/x", "file:", "nosuch://h/db", "sqlite:runs.db", "postgres://h/db", "", "a\0b", 7,
     ):  # fmt: skip
         with pytest.raises(UsageError) as caught:
             open_store(where)

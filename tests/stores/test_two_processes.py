@@ -96,11 +96,11 @@ class Child:
         self.process.communicate()
 
 
-@pytest.fixture(params=["file", "sqlite", "postgresql"])
+@pytest.fixture(params=["file", "sqlite", "postgresql", "redis"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The name of a store that processes share."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres"))
+    if server := {"postgresql": "postgres", "redis": "redis"}.get(request.param):
+        return str(request.getfixturevalue(server))
     return {"file": f"{tmp_path}/runs", "sqlite": f"sqlite:///{tmp_path}/runs.db"}[request.param]
 
 

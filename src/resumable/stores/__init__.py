@@ -1,4 +1,4 @@
-"""Where checkpoints are kept: a folder, a database, or this process's memory."""
+"""Where checkpoints are kept: a folder, a database, Redis, or this process's memory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from resumable.database import redact
 from resumable.errors import UsageError
 from resumable.stores.files import FileStore
 from resumable.stores.memory import MemoryStore
+from resumable.stores.redis import RedisStore
 from resumable.stores.sql import SqlStore
 
-__all__ = ["FileStore", "MemoryStore", "SqlStore", "open_store"]
+__all__ = ["FileStore", "MemoryStore", "RedisStore", "SqlStore", "open_store"]
 
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(file|sqlite|postgresql|redis|rediss):")
 
 
 def open_store(where: str | os.PathLike[str] | CheckpointStore | None = None) -> CheckpointStore:
-    """The store that `where` names: a folder, a URL (`file:`, `sqlite:`, `postgresql:`), or a store as it is.
+    """The store that `where` names: a folder, a URL (`file:`, `sqlite:`, `postgresql:`, `redis:`), or a store as it is.
 
     None is what the environment variable RESUMABLE_STORE names, else the folder `.resumable`. Nothing is made or
     connected yet. Raises `UsageError`.
@@ -42,11 +43,7 @@ def open_store(where: str | os.PathLike[str] | CheckpointStore | None = None) ->
     if scheme == "file":
         return FileStore(_folder(where))
     if scheme in ("redis", "rediss"):
-        raise UsageError(
-            "Redis can't be a checkpoint store yet.",
-            safe="Nothing was touched.",
-            do="Use a folder, sqlite:///runs.db or postgresql://user@host/database.",
-        )
+        return RedisStore(where)
     return SqlStore(where)
 
 
