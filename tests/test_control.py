@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from resumable import control
+from resumable import control, liveness
 from resumable.checkpoint import Checkpoint, ClaimId, Owner, Record
 from resumable.control import ask, claim, me, status, wait_until_idle
 from resumable.errors import AlreadyRunning, NotHonoured, StoreError, Superseded
@@ -219,7 +219,7 @@ def test_a_reused_process_id_is_not_the_owner() -> None:
 def test_another_process_of_this_machine_is_asked_for_by_the_kernel() -> None:
     """Alive while it runs, dead once it has ended, even before anybody has waited for it."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        owner = replace(me(), pid=child.pid, born=control._born(child.pid) or "")
+        owner = replace(me(), pid=child.pid, born=liveness._born(child.pid) or "")
         assert control.alive(owner, "t") is True
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -1,6 +1,6 @@
 """The house's layers, kept by reading the source: what may import what.
 
-core  <-  stores, sources, sinks  <-  upload, export  <-  rebuild  <-  cli  <-  __main__
+core  <-  stores, sources, sinks  <-  upload, export  <-  rebuild  <-  run  <-  cli, celery  <-  __main__
 testing imports all and is imported by none; the package itself only re-exports.
 """
 
@@ -21,12 +21,14 @@ HEIGHT = dict.fromkeys(CONNECTORS, 1) | {
     "export": 2,
     "rebuild": 3,
     "arguments": 3,
-    "cli": 4,
-    "__main__": 5,
+    "run": 4,
+    "cli": 5,
+    "celery": 5,
+    "__main__": 6,
 }
-HEIGHT |= {"__init__": 6, "testing": 7}
+HEIGHT |= {"__init__": 7, "testing": 8}
 """Of every module above the core, which is 0: a new module belongs to the core unless it is named here."""
-DRIVERS = {"numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}
+DRIVERS = {"celery", "numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}
 CORE_NEEDS = {"pyarrow", "sqlalchemy"}
 
 

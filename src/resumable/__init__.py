@@ -35,6 +35,7 @@ from resumable.export import export
 from resumable.pipeline import Pipeline, runs
 from resumable.progress import Progress
 from resumable.protocols import Batch, Reject, Sink, Source, Writer
+from resumable.run import Run
 from resumable.upload import upload
 
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ __all__ = [
     "Progress",
     "Reject",
     "ResumableError",
+    "Run",
     "Sink",
     "Source",
     "SourceChanged",

@@ -136,9 +136,9 @@ class Record:
     """Grows while the owner lives."""
     beat_at: float = 0.0
     """The owner's clock at that beat: for display, never for safety."""
-    asked: Literal["", "pause", "terminate"] = ""
+    asked: Literal["", "pause", "resume", "terminate"] = ""
     asked_of: ClaimId = ClaimId()
-    """A pause binds only this claim; terminate binds any."""
+    """A pause binds only this claim; terminate binds any; resume is for whoever serves the store."""
 
     def to_json(self) -> str:
         """One line of JSON, with a version and a checksum."""

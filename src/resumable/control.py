@@ -6,27 +6,25 @@ Laws kept here:
 * Liveness only decides how soon one may claim, never safety. On the same machine the kernel is asked whether the
   owner lives; elsewhere the heartbeat is watched by the observer's own monotonic clock, so no two clocks are
   ever compared.
-* A pause binds the claim that runs when it is asked for; terminate is sticky until the run is over.
+* Which request reaches which runner is said in requests.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record
 from resumable.errors import AlreadyRunning, NotHonoured, Superseded
+from resumable.liveness import _held, alive, me
+from resumable.requests import after, ask, submit
 
-__all__ = ["Claim", "alive", "ask", "claim", "may_live", "me", "status", "wait_until_idle"]
+__all__ = ["Claim", "alive", "ask", "claim", "may_live", "me", "status", "submit", "wait_until_idle"]
 
 BEAT = 1.0
 """Seconds between heartbeats."""
@@ -35,48 +33,12 @@ SILENCE = 6.0
 POLL = 0.25
 """Seconds between looks at what is asked."""
 
-Status = Literal["new", "running", "paused", "failed", "interrupted", "completed", "terminated"]
+Status = Literal["new", "queued", "running", "paused", "failed", "interrupted", "completed", "terminated"]
 Asked = Literal["", "pause", "terminate"]
-
-_held: set[str] = set()  # the tokens of the claims that live in this process
+"""What a runner may be asked."""
 
 
 # ------------------------------------------------------------------------------------------- who lives
-
-
-def _read(path: str) -> str:
-    with contextlib.suppress(OSError), open(path) as file:
-        return file.read().strip()
-    return ""
-
-
-def _born(pid: int) -> str | None:
-    """When a process of this machine began, in the kernel's words; None if there is none, or only its corpse."""
-    if sys.platform == "linux":
-        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-        return None if not fields or fields[0] in "ZX" else fields[19]
-    out = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return out.stdout.strip() or None
-
-
-def me() -> Owner:
-    """This process."""
-    space = ""
-    with contextlib.suppress(OSError):
-        space = os.readlink("/proc/self/ns/pid")
-    boot = _read("/proc/sys/kernel/random/boot_id")
-    pid = os.getpid()
-    return Owner(socket.gethostname(), boot, space, pid, _born(pid) or "", time.time())
-
-
-def alive(owner: Owner, token: str) -> bool | None:
-    """Whether the owner of a claim lives; None if this machine can't tell."""
-    here = me()
-    if (owner.host, owner.boot, owner.space) != (here.host, here.boot, here.space):
-        return None
-    if owner.pid == here.pid and owner.born == here.born:
-        return token in _held
-    return _born(owner.pid) == owner.born if owner.born else None  # without /proc nobody can tell
 
 
 def _lives(store: CheckpointStore, name: str, record: Record) -> bool:
@@ -98,7 +60,10 @@ def _lives(store: CheckpointStore, name: str, record: Record) -> bool:
 
 
 def status(record: Record | None) -> Status:
-    """What a run's record says of it. `interrupted` is derived: it says running, and its runner is dead."""
+    """What a run's record says of it. `interrupted` is derived: it says running, and its runner is dead.
+
+    `queued`: nobody runs it, and a worker is asked to.
+    """
     if record is None:
         return "new"
     last, lives = record.checkpoint, False
@@ -107,6 +72,8 @@ def status(record: Record | None) -> Status:
         lives = time.time() - record.beat_at < 2 * SILENCE if known is None else known
     if lives:
         return "running"
+    if record.asked == "resume" and record.owner is None:
+        return "queued"
     if last.over and last.outcome:
         return last.outcome
     return "interrupted" if record.owner is not None else last.halt or "interrupted"
@@ -137,6 +104,7 @@ class Claim:
 
     def save(self, checkpoint: Checkpoint, *, leave: bool = False) -> Asked:
         """Keep the checkpoint, if the claim still holds; answers with what is asked. `leave` gives the claim back."""
+        failed = leave and checkpoint.halt == "failed"
         with self._lock:
             record = self._swap(
                 lambda r: replace(
@@ -145,7 +113,7 @@ class Claim:
                     owner=None if leave else r.owner,
                     beat=r.beat + 1,
                     beat_at=time.time(),
-                    asked="" if checkpoint.over else r.asked,
+                    asked="" if checkpoint.over or (failed and r.asked == "resume") else r.asked,
                 )
             )
             self.last = checkpoint
@@ -173,8 +141,10 @@ class Claim:
             self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.over else r.asked))
 
     def _hear(self, record: Record) -> Asked:
-        if record.asked == "terminate" or (record.asked == "pause" and record.asked_of == self.id):
-            self.asked = record.asked
+        if record.asked == "terminate":
+            self.asked = "terminate"
+        elif record.asked == "pause" and record.asked_of == self.id:
+            self.asked = "pause"
         return self.asked
 
     def _swap(self, change: object) -> Record:
@@ -212,14 +182,24 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claim(store: CheckpointStore, name: str, *, takeover: bool = False, beat: bool = True) -> Iterator[Claim]:
-    """Claim a run: a dead runner is taken over at once, a live one is `AlreadyRunning` unless `takeover`."""
+def claim(
+    store: CheckpointStore,
+    name: str,
+    *,
+    takeover: bool = False,
+    beat: bool = True,
+    admit: Callable[[Record], None] | None = None,
+) -> Iterator[Claim]:
+    """Claim a run: a dead runner is taken over at once, a live one is `AlreadyRunning` unless `takeover`.
+
+    `admit` is shown the record that the claim would go into, and raises to refuse: nothing comes between.
+    """
     token = secrets.token_hex(8)
     _held.add(token)  # before the store has it, and until the end: an interrupt at any line leaves no owner that lives
     try:
-        record, new = _enter(store, name, token, takeover=takeover)
+        record, new = _enter(store, name, token, takeover, admit)
         held = Claim(store, name, new, frozenset({record.claim, record.checkpoint.claim}))
-        held.asked = new.asked
+        held._hear(new)
         thread = threading.Thread(target=held._beat, name=f"resumable heartbeat {name}", daemon=True)
         try:
             if beat:
@@ -233,7 +213,9 @@ def claim(store: CheckpointStore, name: str, *, takeover: bool = False, beat: bo
         _held.discard(token)
 
 
-def _enter(store: CheckpointStore, name: str, token: str, *, takeover: bool) -> tuple[Record, Record]:
+def _enter(
+    store: CheckpointStore, name: str, token: str, takeover: bool, admit: Callable[[Record], None] | None
+) -> tuple[Record, Record]:
     """Put a claim into the store; the record before, and the one with the claim in it."""
     while True:
         record = store.load(name) or Record()
@@ -244,37 +226,25 @@ def _enter(store: CheckpointStore, name: str, token: str, *, takeover: bool) -> 
                 safe="Nothing was changed.",
                 do="Wait for it, pause it, or fence it off with takeover (--takeover).",
             )
+        if admit is not None:
+            admit(record)
         mine = ClaimId(max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1, token)
         # A pause was meant for the claim before this one; terminate is meant for any, until the run is over.
-        asked: Asked = "terminate" if record.asked == "terminate" and not record.checkpoint.over else ""
+        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.over)
         new = replace(
             record,
-            # Not from 1 each time: one that slept while the record was removed and made anew must not find its version.
-            version=record.version + 1 if record.version else int(time.time() * 1e6),
+            version=after(record, time.time()),
             claim=mine,
             owner=me(),
             beat=record.beat + 1,
             beat_at=time.time(),
-            asked=asked,
+            asked=record.asked if kept else "",
         )
         if store.swap(name, record.version, new):
             return record, new
 
 
-# -------------------------------------------------------------------------------------------- requests
-
-
-def ask(store: CheckpointStore, name: str, what: Literal["pause", "terminate"]) -> Record | None:
-    """Leave a request for the run; the record with the request in it, or None if there is nobody to ask."""
-    while True:
-        record = store.load(name)
-        if record is None or (record.checkpoint.over and record.owner is None):
-            return record
-        if what == "pause" and record.asked == "terminate":
-            return record
-        new = replace(record, version=record.version + 1, asked=what, asked_of=record.claim)
-        if store.swap(name, record.version, new):
-            return new
+# --------------------------------------------------------------------------------------------- waiting
 
 
 def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | None:

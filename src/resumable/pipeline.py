@@ -132,7 +132,7 @@ class Pipeline:
             if record is None:
                 raise
             return  # it died before its first checkpoint: nothing is left of it
-        raise _completed(self.name)
+        raise completed(self.name)
 
     def __repr__(self) -> str:
         try:
@@ -200,7 +200,8 @@ def _exhaust(steps: Iterable[Progress]) -> Progress:
     return last
 
 
-def _completed(name: str) -> AlreadyCompleted:
+def completed(name: str) -> AlreadyCompleted:
+    """What to raise where a run can't be stopped any more."""
     return AlreadyCompleted(
         f"Run {name!r} is completed.",
         safe="Nothing was changed: what it published stays.",
@@ -217,11 +218,11 @@ def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
             safe="Nothing was changed.",
             do="`resumable list` shows the runs that the store knows.",
         )
-    if control.may_live(record):
+    if control.may_live(record) or record.asked == "resume":
         control.ask(store, name, "pause")
         record = control.wait_until_idle(store, name, wait)
     if control.status(record) == "completed":
-        raise _completed(name)
+        raise completed(name)
 
 
 def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> Runs:

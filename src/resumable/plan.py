@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
-from resumable.checkpoint import Checkpoint, CheckpointStore, Json
+from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record
 from resumable.errors import OptionsChanged, SourceChanged, UsageError
 from resumable.protocols import Batch, Sink, Source
 
@@ -31,6 +31,8 @@ class Plan:
     reconnect: float = 300.0
     asked: Literal["", "pause"] = ""
     """What is asked of this very object, by a signal handler say: heard between two batches."""
+    admit: Callable[[Record], None] | None = None
+    """Shown the record that a claim is about to go into; raises to refuse."""
 
     def begin(self) -> Checkpoint:
         """A run's beginning: the source's identity and schema, frozen from here on."""

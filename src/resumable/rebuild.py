@@ -19,7 +19,7 @@ from resumable.naming import place
 from resumable.pipeline import Pipeline
 from resumable.upload import upload
 
-__all__ = ["again", "rebuild"]
+__all__ = ["again", "rebuild", "rebuildable"]
 
 
 def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, target: str | None = None) -> Pipeline:
@@ -31,21 +31,20 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
             safe="Nothing was changed.",
             do="`resumable list` shows the runs that the store knows; --store names another store.",
         )
-    if not record.checkpoint.number:
+    kept: dict[str, Json] = record.checkpoint.definition
+    if not record.checkpoint.number and not kept:
         raise Refused(
             f"Run {name!r} was stopped before its first checkpoint: the store doesn't know yet what it is.",
             safe="Nothing was loaded or published.",
             do="Run the line or program that began it again.",
         )
-    kept: dict[str, Json] = record.checkpoint.definition
-    options = dict(kept.get("options", {}))
-    kind = kept.get("kind")
-    if kind not in ("upload", "export") or not kept["source"] or not kept["target"] or options.pop("transform"):
+    if not rebuildable(kept):
         raise Refused(
             f"Run {name!r} can't be rebuilt from the store: its source, sink or transform lives in a Python program.",
             safe="Nothing was changed.",
             do="Run that program again, which goes on by itself; in it, pipeline.terminate() calls the run off.",
         )
+    kind, options = kept["kind"], {k: v for k, v in kept["options"].items() if k != "transform"}
     common: dict[str, Any] = {"name": name, "store": store, "every": kept["every"], "format": kept["format"]}
     if "reconnect" in kept:
         common["reconnect"] = kept["reconnect"]
@@ -57,6 +56,12 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
     url = _same(kept["source"], source, "source", place) or again(kept["source"], "RESUMABLE_SOURCE_URL")
     path = _same(kept["target"], target, "target", os.path.abspath) or kept["target"]
     return export(url, kept["what"], path, **options, **common)
+
+
+def rebuildable(definition: dict[str, Json]) -> bool:
+    """Whether a pipeline can be built from that alone, in any process."""
+    named = definition.get("kind") in ("upload", "export") and definition["source"] and definition["target"]
+    return bool(named and not definition["options"]["transform"])
 
 
 def _same(kept: str, given: str | None, which: str, meaning: Callable[[str], str]) -> str | None:

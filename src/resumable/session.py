@@ -58,7 +58,7 @@ def session(
                 pass
     opening = Opening(plan, begun, takeover, restart, terminate)
     with _Ours() as stack:
-        claim = stack.enter_context(control.claim(plan.store, plan.name, takeover=takeover))
+        claim = stack.enter_context(control.claim(plan.store, plan.name, takeover=takeover, admit=plan.admit))
         try:
             last, settled = yield from _sittings(plan, claim, opening)
         except BaseException as error:
@@ -196,8 +196,12 @@ def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
             last = stored.checkpoint  # an interrupt may have struck when a save was done, and before it was known
         if isinstance(error, Superseded):
             pass
-        elif not last.number:
+        elif not last.number and not last.definition:
             claim.forget()
+        elif not last.number and isinstance(
+            error, UnknownRun
+        ):  # it was left to a worker, and called off before it began
+            claim.save(replace(last, outcome="terminated", over=True), leave=True)
         elif last.over:
             claim.leave()
         elif isinstance(error, (Paused, GeneratorExit, KeyboardInterrupt)):

@@ -1,0 +1,55 @@
+"""Who lives: whether the process that made a claim is still there, as far as the kernel of this machine can tell.
+
+Process ids are reused, and pid 1 of a container always looks alive: so the machine's boot, the process-id namespace and
+the process's start time are compared as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+
+from resumable.checkpoint import Owner
+
+__all__ = ["alive", "me"]
+
+_held: set[str] = set()  # the tokens of the claims that live in this process
+
+
+def _read(path: str) -> str:
+    with contextlib.suppress(OSError), open(path) as file:
+        return file.read().strip()
+    return ""
+
+
+def _born(pid: int) -> str | None:
+    """When a process of this machine began, in the kernel's words; None if there is none, or only its corpse."""
+    if sys.platform == "linux":
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        return None if not fields or fields[0] in "ZX" else fields[19]
+    out = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return out.stdout.strip() or None
+
+
+def me() -> Owner:
+    """This process."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    boot = _read("/proc/sys/kernel/random/boot_id")
+    pid = os.getpid()
+    return Owner(socket.gethostname(), boot, space, pid, _born(pid) or "", time.time())
+
+
+def alive(owner: Owner, token: str) -> bool | None:
+    """Whether the owner of a claim lives; None if this machine can't tell."""
+    here = me()
+    if (owner.host, owner.boot, owner.space) != (here.host, here.boot, here.space):
+        return None
+    if owner.pid == here.pid and owner.born == here.born:
+        return token in _held
+    return _born(owner.pid) == owner.born if owner.born else None  # without /proc nobody can tell
