@@ -14,7 +14,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -29,50 +28,10 @@ import services
 from resumable.errors import ResumableError
 from resumable.pipeline import Pipeline
 from resumable.stores import FileStore, SqlStore
+from search import Search, everything
 from shell import environment, here, numbers
 
 JOB = str(Path(__file__).parent / "crash" / "job.py")
-
-
-class Search:
-    """Looks for a password, and what is left of it in other spellings, in everything that was made."""
-
-    def __init__(self, folder: Path, *passwords: str) -> None:
-        self.folder, self.texts = folder, []
-        self.spellings = sorted({form for p in passwords for form in (p, quote(p, safe=""))})
-
-    def heard(self, *texts: object) -> None:
-        self.texts += map(str, texts)
-
-    def raised(self, error: BaseException | None) -> None:
-        """The exception as text and as repr, and everything that led to it."""
-        while error is not None:
-            self.heard(str(error), repr(error), *traceback.format_exception_only(error))
-            error = error.__cause__ or error.__context__
-
-    def found(self, *databases: str) -> list[str]:
-        """Where it is, in words."""
-        hits = [f"heard: {text}" for text in self.texts if self._in(text.encode())]
-        for path in self.folder.rglob("*"):
-            if path.is_file() and self._in(os.fsencode(path.name) + path.read_bytes()):
-                hits.append(f"file: {path}")
-        for url in databases:
-            hits += [f"table: {row}" for row in everything(url) if self._in(row.encode())]
-        return hits
-
-    def _in(self, data: bytes) -> bool:
-        return any(form.encode() in data for form in self.spellings)
-
-
-def everything(url: str) -> Iterator[str]:
-    """Every row of every table of a PostgreSQL database, as text, and all comments and view definitions."""
-    with psycopg.connect(url) as c:
-        names = c.execute(
-            "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname !~ '^(pg_|information_)'"
-        ).fetchall()
-        for (name,) in names:
-            yield from (text for (text,) in c.execute(f"select t::text from {name} t"))
-        yield from (text for (text,) in c.execute("select description from pg_description where objoid > 16384"))
 
 
 @pytest.fixture
