@@ -22,7 +22,7 @@ from resumable.progress import Progress, Runs
 from resumable.stores import FileStore, MemoryStore
 
 HISTORY = (Session(0.0, 10.0, 1_000), Session(70.0, 20.0, 4_000), Session(10_890.0, 5.0, 0))
-STATES = ["new", "running", "paused", "failed", "interrupted", "completed", "terminated"]
+STATES = ["new", "queued", "running", "paused", "failed", "interrupted", "completed", "terminated"]
 EVIL = "<script>alert(1)</script>&\"'"
 
 
@@ -205,6 +205,14 @@ def test_a_pipeline_shows_where_its_run_stands() -> None:
     assert "paused" in read(made(world, store)._repr_html_())
     made(world, store).run()
     assert "completed" in read(made(world, store)._repr_html_())
+
+
+def test_a_run_by_its_name_shows_the_same() -> None:
+    """And a name that the store doesn't know is told in a sentence."""
+    store = MemoryStore()
+    made(World(), store).run()
+    assert made(World(), store)._repr_html_() == resumable.Run("m", store)._repr_html_()
+    assert "No run 'n' is known" in read(resumable.Run("n", store)._repr_html_())
 
 
 def test_a_store_that_cannot_be_read_is_told_where_the_pipeline_is_shown(tmp_path: Path) -> None:

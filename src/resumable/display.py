@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from resumable.errors import ResumableError
 from resumable.markup import Html, element
 from resumable.picture import INK, throughput
 from resumable.progress import Progress
 
-__all__ = ["card", "note", "table"]
+__all__ = ["card", "note", "standing", "table"]
 
 COLOURS = {"running": INK, "completed": "#16a34a", "paused": "#d97706", "interrupted": "#d97706", "failed": "#dc2626"}
 """Of the dot beside the state, which the word says as well; every other state is grey."""
@@ -30,6 +31,14 @@ def card(run: Progress) -> Html:
     if run.message:
         parts.append(note(run.message))
     return element("div", *parts, style="max-width:480px;line-height:1.6;text-align:left")
+
+
+def standing(read: Callable[[], Progress]) -> Html:
+    """The card of a handle on a run; or, in a sentence, why it can't be told where the run stands."""
+    try:
+        return card(read())
+    except ResumableError as error:
+        return note(str(error))
 
 
 def table(runs: Sequence[Progress]) -> Html:

@@ -141,12 +141,9 @@ class Pipeline:
             return f"<Pipeline {self.name!r}: {type(error).__name__}>"
 
     def _repr_html_(self) -> str:
-        from resumable import display
+        from resumable.display import standing
 
-        try:
-            return display.card(self.progress)
-        except ResumableError as error:
-            return display.note(str(error))
+        return standing(lambda: self.progress)
 
 
 class Steps(Iterator[Progress]):

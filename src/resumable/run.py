@@ -91,6 +91,11 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self.name!r} in {getattr(self.store, 'location', self.store)}>"
 
+    def _repr_html_(self) -> str:
+        from resumable.display import standing
+
+        return standing(lambda: self.progress)
+
     def _record(self) -> Record:
         return self._known(self.store.load(self.name))
 
