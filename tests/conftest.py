@@ -12,6 +12,8 @@ from sqlalchemy.engine import URL
 
 import redisserver
 import services
+from forks import Forks
+from jobs import Jobs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -135,6 +137,20 @@ def canary(postgres_server: URL) -> Iterator[str]:
         yield database.canary
     finally:
         database.drop()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Makes processes in which a batch has at most 1,000 rows, so that a small file is many commits."""
+    with Forks() as server:
+        yield server
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, forks: Forks) -> Iterator[Jobs]:
+    """Starts `resumable` in processes of its own, which end with the test."""
+    with Jobs(tmp_path, forks) as made:
+        yield made
 
 
 @pytest.fixture

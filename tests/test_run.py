@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
         return str(tmp_path / "store")
     return str(request.getfixturevalue({"postgresql": "postgres"}.get(request.param, request.param)))
-
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    """Starts `resumable` in processes of its own, which end with the test."""
-    with Jobs(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

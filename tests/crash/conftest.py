@@ -11,16 +11,9 @@ import pytest
 import services
 import syscalls
 from forks import Forks
-from jobs import Jobs, Task, export_task, upload_task
+from jobs import Task, export_task, upload_task
 from parts import SINKS, SOURCES, STORES, Cell, Place
 from sweeps import Bench
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """Makes processes in which a batch has at most 1,000 rows, so that a small file is many commits."""
-    with Forks() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +39,6 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     yield Bench(Cell(source, sink, store, place), folder, struck)
     for made in servers.values():
         made.drop()
-
-
-@pytest.fixture
-def jobs(tmp_path: Path, forks: Forks) -> Iterator[Jobs]:
-    """Starts `resumable` in processes of its own, which end with the test."""
-    with Jobs(tmp_path, forks) as made:
-        yield made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
