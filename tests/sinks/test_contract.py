@@ -56,6 +56,11 @@ class OnSqlite(SinkContract):
 
     if_exists: ClassVar[Any] = "fail"
     before: ClassVar[tuple[str, ...]] = TABLE
+    every: ClassVar[int] = 2
+
+    @pytest.fixture(autouse=True)
+    def form(self, long: bool) -> None:
+        self.stride = 1 if long else self.every
 
     def url(self, folder: Path) -> str:
         return f"sqlite:///{folder / 'target.db'}"
@@ -72,6 +77,8 @@ class OnSqlite(SinkContract):
 
 class OnPostgresql(OnSqlite):
     """A table in a schema that is made anew for every world."""
+
+    every = 7
 
     @pytest.fixture(autouse=True)
     def database(self, postgres: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 __all__ = ["check", "equal", "refused", "told", "world"]
 
+MEMORY = "/dev/shm"  # noqa: S108 - the folder made in it has a name of its own
 LONGEST = 2_000
 """Characters of a value that a message shows."""
 
@@ -52,7 +53,7 @@ def told(when: str) -> Iterator[None]:
 @contextmanager
 def world() -> Iterator[Path]:
     """A new empty folder, gone at the end; in memory where that can be had, since a killed process loses nothing by it."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+    memory = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
     with tempfile.TemporaryDirectory(prefix="resumable-", dir=memory, ignore_cleanup_errors=True) as folder:
         yield Path(folder).resolve()
 

@@ -111,10 +111,11 @@ class SinkContract(KilledRuns):
             before = self.image(trial.folder)
             for number in (0, 5):
                 trial.last = Checkpoint(number=number, outcome="terminated", schema=self.rows.schema)
-                with trial.open(1) as writer:
+                with told(f"Opened with number {number} and an outcome"), trial.open(1) as writer:
+                    equal(before, self.image(trial.folder), "What is there")
                     writer.clear()
                     writer.clear()
-                equal(before, self.image(trial.folder), f"What is there, opened with number {number}")
+                    equal(before, self.image(trial.folder), "What is there after it was cleared")
 
     def test_what_a_refused_opening_made_is_undone(self) -> None:
         """`undo` takes back what this very opening made: a new run leaves nothing, an old one loses nothing."""

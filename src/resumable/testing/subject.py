@@ -25,7 +25,7 @@ class SinkUnderTest:
     """What is written, two rows a commit: at least three commits."""
     effects: ClassVar[Effects] = ()
     """Further calls, as (object, name), before which a process may die."""
-    stride: ClassVar[int] = 1
+    stride: int = 1
     """Every how many moments a run is killed. 1 is every one."""
 
     def sink(self, folder: Path) -> Sink:

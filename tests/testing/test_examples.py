@@ -1,0 +1,9 @@
+"""The examples of a source, a sink and a store of one's own keep their contracts; the pages show them as they are."""
+
+from __future__ import annotations
+
+from owned import EventSinkContract
+
+
+class TestOwnSink(EventSinkContract):
+    """Killed at every moment, it keeps every promise."""
