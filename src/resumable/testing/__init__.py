@@ -2,6 +2,17 @@
 
 from resumable.testing.crashing import Crashed, Ended, Process, crash, deaths, moments
 from resumable.testing.sinks import SinkContract
+from resumable.testing.sources import SourceContract
 from resumable.testing.stores import StoreContract
 
-__all__ = ["Crashed", "Ended", "Process", "SinkContract", "StoreContract", "crash", "deaths", "moments"]
+__all__ = [
+    "Crashed",
+    "Ended",
+    "Process",
+    "SinkContract",
+    "SourceContract",
+    "StoreContract",
+    "crash",
+    "deaths",
+    "moments",
+]
