@@ -9,9 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from resumable.testing import SinkContract
+from resumable.testing import SinkContract, SourceContract
 
-__all__ = ["ROOT", "EventSinkContract", "own_sink"]
+__all__ = ["ROOT", "EventSinkContract", "LogSourceContract", "own_sink", "own_source"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,7 +26,21 @@ def example(name: str) -> ModuleType:
     return module
 
 
+own_source: Any = example("own_source")
 own_sink: Any = example("own_sink")
+
+
+class LogSourceContract(SourceContract):
+    """What the author of examples/own_source.py tests it with."""
+
+    def prepare(self, folder: Path) -> None:
+        (folder / "app.log").write_text("".join(f"2026-01-01 request {n}\n" for n in range(7)))
+
+    def source(self, folder: Path) -> Any:
+        return own_source.LogSource(folder / "app.log", lines=2)
+
+    def change(self, folder: Path) -> None:
+        (folder / "app.log").write_text("".join(f"2026-01-02 request {n}\n" for n in range(7)))
 
 
 class EventSinkContract(SinkContract):

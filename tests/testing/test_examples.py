@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from owned import EventSinkContract
+from owned import EventSinkContract, LogSourceContract
 
 
 class TestOwnSink(EventSinkContract):
     """Killed at every moment, it keeps every promise."""
+
+
+class TestOwnSource(LogSourceContract):
+    """From every position, in every thread and process, the same rows."""
