@@ -48,6 +48,7 @@ TABLE = (
     "insert into t values (0, 'before'), (2, 'upserted')",
     "create index t_word on t (word)",
     "create view v as select word from t",
+    "create table log (id bigint)",
 )
 
 
@@ -56,6 +57,9 @@ class OnSqlite(SinkContract):
 
     if_exists: ClassVar[Any] = "fail"
     before: ClassVar[tuple[str, ...]] = TABLE
+    trigger: ClassVar[tuple[str, ...]] = (
+        "create trigger g after insert on t begin insert into log values (new.id); end",
+    )
     every: ClassVar[int] = 2
 
     @pytest.fixture(autouse=True)
@@ -69,7 +73,7 @@ class OnSqlite(SinkContract):
         return SqlSink(self.url(folder), "t", if_exists=self.if_exists)
 
     def prepare(self, folder: Path) -> None:
-        execute(self.url(folder), *self.before)
+        execute(self.url(folder), *self.before, *self.trigger)
 
     def image(self, folder: Path) -> object:
         return dump(self.url(folder), ledger=False)
@@ -79,6 +83,10 @@ class OnPostgresql(OnSqlite):
     """A table in a schema that is made anew for every world."""
 
     every = 7
+    trigger = (
+        "create function g() returns trigger language plpgsql as 'begin insert into log values (new.id); return new; end'",
+        "create trigger g after insert on t for each row execute function g()",
+    )
 
     @pytest.fixture(autouse=True)
     def database(self, postgres: str) -> None:
@@ -88,13 +96,14 @@ class OnPostgresql(OnSqlite):
         return self.server
 
     def prepare(self, folder: Path) -> None:
-        execute(self.server, "drop schema public cascade", "create schema public", *self.before)
+        execute(self.server, "drop schema public cascade", "create schema public", *self.before, *self.trigger)
 
 
 class New:
     """A table that isn't there."""
 
     before = ("create table other (x int)",)
+    trigger = ()
 
 
 class Append:
@@ -171,6 +180,7 @@ class TestQuarantineBesideADatabase(OnSqlite):
     """Rejects are written to a file beside a database's transactions."""
 
     before = ("create table t (id int not null, word text)",)
+    trigger = ()
     rows = pa.table({"id": [1, None, 3, 4, None, 6], "word": ["a", "b", "c", "d", "e", "f"]})
 
     def sink(self, folder: Path) -> Sink:

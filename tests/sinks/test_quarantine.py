@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from crashing import Crash, crashing
+from crashing import Crash
 from memory import SCHEMA, MemorySink, World
 from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId
@@ -99,16 +98,6 @@ def test_without_rejects_there_is_no_file(tmp_path):
         commit(writer, 1, complete=True)
         finish(writer)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_terminate_removes_the_rejects(tmp_path):
-    """As all else that the run has made."""
-    world = World()
-    with open_sink(MemorySink(world), tmp_path / "bad.jsonl", 1) as writer:
-        commit(writer, 1, rejects=(2,))
-        finish(writer, "terminated")
-    assert list(tmp_path.iterdir()) == []
-    assert world == World()
 
 
 def test_rejects_go_back_with_the_rows(tmp_path):
@@ -314,31 +303,3 @@ def session(sink: Any, path: Path, number: int, store: list[Checkpoint]) -> None
             store.append(writer.publish(writer.last.next(outcome="completed")))
         writer.clear()
         store.append(replace(writer.last, over=True))
-
-
-@pytest.mark.parametrize("kind", ["ledger", "file"])
-@pytest.mark.parametrize("after", [False, True])
-def test_a_crash_at_any_call_is_recovered_from(tmp_path, kind, after):
-    """Over a sink with a ledger and over a file: rows and rejects once each, and no debris."""
-    for first in itertools.count():
-        for second in range(0, 30, 7):
-            folder = tmp_path / f"{first}-{second}"
-            folder.mkdir()
-            path, world, store = folder / "bad.jsonl", World(), [NEW]
-            sink = MemorySink(world) if kind == "ledger" else CsvSink(folder / "o.csv")
-            for number, at in enumerate((first, second), 1):
-                if not store[-1].over:
-                    with contextlib.suppress(Crash), crashing(at, after=after):
-                        session(sink, path, number, store)
-                if number == 1 and store[-1].over:
-                    assert first >= 10  # it has seen every call
-                    return
-            if not store[-1].over:
-                session(sink, path, 3, store)
-            assert [1, 3] == rows_in(path)
-            if kind == "ledger":
-                assert [path] == list(folder.iterdir())
-                assert world.target == [-1, 2, 4]
-            else:
-                assert [path, folder / "o.csv"] == sorted(folder.iterdir())
-                assert (folder / "o.csv").read_text() == "n\n2\n4\n"

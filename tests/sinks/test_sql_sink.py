@@ -24,7 +24,6 @@ from resumable.errors import (
     BadRow,
     ConnectionLost,
     ResumableError,
-    Superseded,
     TargetChanged,
     TargetError,
     TargetExists,
@@ -95,26 +94,6 @@ def test_a_published_table_is_as_if_it_had_been_made_under_its_own_name(target: 
     assert target.dump() == made
 
 
-def test_each_commit_is_found_again_after_a_crash_and_nothing_else(target: Target) -> None:
-    """Killed after any number of commits, with rows on their way: the next runner goes on right after them."""
-    sink, epoch, last = SqlSink(target.url, "orders"), 1, Checkpoint(schema=SCHEMA)
-    for done in range(4):
-        with crashing(sink.open(claimant(epoch, epoch - 1), last)) as writer:
-            writer.saved()
-            assert writer.last.rows == done * 10
-            writer.write(batch(part(done * 10 + 1, done * 10 + 10), done * 10 + 1))
-            last = writer.commit(writer.last.next(rows=done * 10 + 10))
-            writer.write(batch(part(900, 999), 900))  # never committed
-        epoch += 1
-    with sink.open(claimant(epoch, epoch - 1), last) as writer:
-        writer.saved()
-        done_ = writer.commit(writer.last.next(complete=True))
-        writer.publish(done_.next(outcome="completed"))
-        writer.clear()
-    assert orders(target) == rows(1, 40)
-    assert target.staging() == []
-
-
 def test_no_transaction_is_open_when_a_commit_has_returned(target: Target) -> None:
     """Another connection may take any lock it likes between two commits."""
     with start(SqlSink(target.url, "orders"), SCHEMA) as writer:
@@ -144,49 +123,6 @@ def test_publishing_again_after_a_crash_changes_nothing(target: Target) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ fences
-
-
-def test_a_commit_under_an_older_claim_fails_after_a_newer_opening(target: Target) -> None:
-    """The fence is in the data's own transaction: the older runner's rows are dropped with it."""
-    sink = SqlSink(target.url, "orders")
-    with start(sink, SCHEMA) as old:
-        old.write(batch(part(1, 10)))
-        last = old.commit(old.last.next(rows=10))
-        with sink.open(claimant(2, 1), last) as new:
-            new.saved()
-            old.write(batch(part(11, 20), 11))
-            with pytest.raises(Superseded):
-                old.commit(old.last.next(rows=20))
-            new.write(batch(part(11, 15), 11))
-            new.commit(new.last.next(rows=15, complete=True))
-            with pytest.raises(Superseded):
-                old.publish(old.last.next(outcome="completed"))
-            with pytest.raises(Superseded):
-                old.clear()
-            new.publish(new.last.next(outcome="completed"))
-            new.clear()
-    assert orders(target) == rows(1, 15)
-
-
-def test_an_older_claim_cannot_open_what_a_newer_one_has(target: Target) -> None:
-    """Late is too late, however the older runner got there."""
-    sink = SqlSink(target.url, "orders")
-    with crashing(sink.open(claimant(5), Checkpoint(schema=SCHEMA))) as writer:
-        last = writer.last
-    with pytest.raises(Superseded):
-        sink.open(claimant(4, 5), last)
-
-
-def test_a_checkpoint_number_is_written_once(target: Target) -> None:
-    """A commit repeated under the same claim, after its acknowledgement was lost, is refused."""
-    with start(SqlSink(target.url, "orders"), SCHEMA) as writer:
-        first = writer.last
-        writer.write(batch(part(1, 10)))
-        writer.commit(first.next(rows=10))
-        writer.write(batch(part(1, 10)))
-        with pytest.raises(Superseded):
-            writer.commit(first.next(rows=10))
-        assert writer.last.rows == 10
 
 
 def test_a_run_that_my_store_does_not_know_is_taken_over_only_when_it_is_dead(target: Target) -> None:
@@ -335,28 +271,6 @@ def test_staging_that_was_swept_before_anything_was_in_it_is_made_again(target: 
         writer.publish(writer.last.next(outcome="completed"))
         writer.clear()
     assert orders(target) == rows(1, 3)
-
-
-def test_a_terminated_new_run_leaves_no_trace(target: Target) -> None:
-    """Terminated by the runner with rows on their way, or by another after a crash, and again after that."""
-    target.do("CREATE TABLE other (x int)", "INSERT INTO other VALUES (1)")
-    before, sink = target.dump(), SqlSink(target.url, "orders", key="id")
-    with start(sink, SCHEMA) as writer:
-        writer.write(batch(part(1, 3)))
-        writer.commit(writer.last.next(rows=3))
-        writer.write(batch(part(4, 5), 4))
-        terminate(writer)
-        writer.clear()
-    assert target.dump() == before
-    with crashing(start(sink, SCHEMA, 2)) as writer:
-        writer.write(batch(part(1, 3)))
-        decided = writer.commit(writer.last.next(rows=3)).next(outcome="terminated")
-        writer.commit(decided)
-    with sink.open(claimant(3, 2), decided) as writer:
-        assert writer.last.outcome == "terminated"
-        writer.saved()
-        writer.clear()
-    assert target.dump() == before
 
 
 def test_the_ledger_goes_with_its_last_row_only(target: Target) -> None:

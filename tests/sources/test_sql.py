@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
 import time
 from decimal import Decimal
 
@@ -197,18 +196,6 @@ def test_leaving_early_gives_the_connection_back(url, few):
     assert 0 == engine.pool.checkedout()
     execute(url, "DROP TABLE t")
     engine.dispose()
-
-
-def test_it_reads_in_another_thread_than_it_was_made_in(url):
-    """As a pipeline does."""
-    execute(url, "CREATE TABLE t (id INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
-    source = SqlSource(url, "t")
-    identity, schema = begin(source)
-    found = []
-    thread = threading.Thread(target=lambda: found.extend(rows(source, schema, identity)))
-    thread.start()
-    thread.join()
-    assert [{"id": 1}, {"id": 2}] == found
 
 
 # --------------------------------------------------------------------------------------- what has changed

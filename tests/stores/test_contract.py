@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from resumable.database import connect
-from resumable.stores import FileStore, MemoryStore, SqlStore
+from resumable.stores import FileStore, MemoryStore, RedisStore, SqlStore
 from resumable.testing import StoreContract
 
 
@@ -50,3 +50,20 @@ class TestSqlStoreOnPostgresql(StoreContract):
             return sorted(sa.inspect(engine).get_table_names())
         finally:
             engine.dispose()
+
+
+class TestRedisStore(StoreContract):
+    """A prefix for each folder: all the keys that begin with it."""
+
+    @pytest.fixture(autouse=True)
+    def server(self, redis: str) -> None:
+        self.url = redis
+
+    def store(self, folder: Path) -> RedisStore:
+        return RedisStore(f"{self.url}{folder.name}:")
+
+    def image(self, folder: Path) -> object:
+        from redis import Redis
+
+        with Redis.from_url(self.url.partition("?")[0]) as client:
+            return sorted(client.keys(f"*{folder.name}:*"))

@@ -1,4 +1,4 @@
-"""What every checkpoint store must do, over all of them; then what is particular to each."""
+"""What is particular to each store, and how one is named; what all must do is their contract (test_contract.py)."""
 
 from __future__ import annotations
 
@@ -14,216 +14,26 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 import services
-from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record, Session
+from resumable.checkpoint import Record
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 from resumable.stores import FileStore, MemoryStore, RedisStore, SqlStore, files, open_store
-
-Opener = Callable[[], CheckpointStore]
-
-NAMES = [
-    "orders",
-    "Orders",
-    "ORDERS",
-    "a/b",
-    "a%2fb",
-    "a\\b",
-    "..",
-    ".",
-    ".lock",
-    ".gitignore",
-    "",
-    " ",
-    "%",
-    "~",
-    "nul\0nul",
-    "line\nline",
-    'quote"quote',
-    "Zürich",
-    "Zu\u0308rich",
-    "注文",
-    "\udcff",
-    "x" * 180,
-    "x" * 181,
-    "x" * 5000,
-    "X" * 5000,
-    "x" * 147 + "~" + "0" * 32,
-    "orders.json",
-    "orders.json.new",
-    "con",
-]
+from resumable.testing.records import NAMES, full_record
 
 
-@pytest.fixture(params=["memory", "file", "sqlite", "postgresql", "redis"])
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Opens the same store anew each time, as another process would (memory: the same object)."""
-    if request.param == "memory":
-        memory = MemoryStore()
-        yield lambda: memory
-        return
-    if request.param == "file":
-        yield lambda: FileStore(tmp_path / "runs")
-        return
-    if request.param == "redis":
-        redis = request.getfixturevalue("redis")
-        yield lambda: RedisStore(redis)
-        return
-    url = f"sqlite:///{tmp_path / 'runs.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
-    opened: list[SqlStore] = []
-
-    def opener() -> CheckpointStore:
-        opened.append(SqlStore(url))
-        return opened[-1]
-
-    yield opener
-    for store in opened:
-        store._engine.dispose()
-
-
-def full_record(version: int = 1) -> Record:
-    """A record with something in every field."""
-    schema = pa.schema([pa.field("id", pa.int64(), nullable=False), ("größe", pa.decimal128(38, 9))], {"k": "v"})
-    checkpoint = Checkpoint(
-        number=7,
-        claim=ClaimId(1763900000000, "ab12"),
-        position={"after": ["a\0b", "\udcff", 2**70, 0.1, None], "row": 12},
-        rows=2**40,
-        rejected=3,
-        fraction=0.1 + 0.2,
-        sink={"staging": "resumable_x"},
-        aside={"length": 17},
-        source={"size": 1, "head": "注文"},
-        schema=schema,
-        written=schema,
-        definition={"target": "postgresql://me@host/shop", "options": {"every": 1.0}},
-        sessions=(Session(1.5, 2.25, 3),),
-        halt="failed",
-        error='it\'s "broken"',
-    )
-    owner = Owner("host", "boot", "pid:[1]", 12, "345", 1.5)
-    return Record(version, checkpoint, ClaimId(1763900000001, "cd34"), owner, 9, 2.5, "pause", ClaimId(1, "x"))
-
-
-def test_a_new_store_knows_nothing(opener: Opener) -> None:
-    """An unknown run is None, and there are no names."""
-    assert opener().load("orders") is None
-    assert opener().names() == []
-
-
-def test_a_record_comes_back_as_it_was(opener: Opener) -> None:
-    """Every field survives, seen through a store opened anew."""
-    assert opener().swap("orders", 0, full_record())
-    assert opener().load("orders") == full_record()
-
-
-def test_a_swap_replaces_only_the_version_it_names(opener: Opener) -> None:
-    """Compare-and-set: another version answers False and changes nothing."""
-    store = opener()
-    assert not store.swap("orders", 1, Record(2))
-    assert store.swap("orders", 0, Record(1))
-    assert not store.swap("orders", 0, Record(1, beat=5))
-    assert not store.swap("orders", 2, Record(3, beat=5))
-    assert opener().load("orders") == Record(1)
-    assert store.swap("orders", 1, Record(2))
-    assert not store.swap("orders", 1, Record(2, beat=5))
-    assert opener().load("orders") == Record(2)
-
-
-def test_a_record_is_removed_by_its_version(opener: Opener) -> None:
-    """None removes the record, once, and only the version that was named."""
-    store = opener()
-    store.swap("orders", 0, Record(1))
-    assert not store.swap("orders", 2, None)
-    assert not store.swap("orders", 0, None)
-    assert store.swap("orders", 1, None)
-    assert opener().load("orders") is None
-    assert opener().names() == []
-    assert not store.swap("orders", 1, None)
-    assert store.swap("orders", 0, None)
-    assert store.swap("orders", 0, Record(1))
-
-
-def test_versions_may_begin_at_the_clock(opener: Opener) -> None:
-    """The first version may be as large as milliseconds since 1970."""
-    store = opener()
-    assert store.swap("orders", 0, Record(1_763_900_000_000))
-    assert store.swap("orders", 1_763_900_000_000, Record(1_763_900_000_001))
-
-
-def test_no_two_names_share_a_record(opener: Opener) -> None:
-    """Slashes, dots, NUL, case, Unicode forms, lone surrogates, any length: each name has its own record."""
-    store = opener()
-    for number, name in enumerate(NAMES):
-        assert store.swap(name, 0, Record(1, beat=number)), name
-    again = opener()
-    assert again.names() == sorted(NAMES)
-    for number, name in enumerate(NAMES):
-        assert again.load(name) == Record(1, beat=number), name
-    for number, name in enumerate(NAMES):
-        assert store.swap(name, 1, None), name
-        assert opener().names() == sorted(NAMES[number + 1 :])
-
-
-def test_looking_makes_nothing(opener: Opener, tmp_path: Path) -> None:
-    """Loading, listing and refused swaps of a store that isn't there leave no folder, file or table."""
-    store = opener()
-    assert (store.load("orders"), store.names()) == (None, [])
-    assert not store.swap("orders", 1, Record(2))
-    assert not store.swap("orders", 1, None)
-    assert store.swap("orders", 0, None)
-    assert list(tmp_path.iterdir()) == []
-    if isinstance(store, SqlStore) and store._engine.dialect.name == "postgresql":
-        assert sa.inspect(store._engine).get_table_names() == []
-
-
-def test_threads_lose_no_update(opener: Opener) -> None:
-    """Four threads add through one store, made by whoever comes first: each success counts once."""
-    store, each, problems = opener(), 15, []
-
-    def add() -> None:
-        try:
-            for _ in range(each):
-                while True:
-                    record = store.load("sum") or Record()
-                    if store.swap("sum", record.version, Record(record.version + 1, beat=record.beat + 1)):
-                        break
-        except BaseException as problem:
-            problems.append(problem)
-
-    threads = [threading.Thread(target=add) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-    record = opener().load("sum")
-    assert record is not None
-    assert record.beat == 4 * each
-
-
-def test_a_record_that_json_cannot_write_is_refused(opener: Opener) -> None:
-    """NaN, bytes and the like never reach a store, not even the one in memory; what was there stays."""
-    store = opener()
-    store.swap("orders", 0, Record(1))
-    for position in (float("nan"), b"bytes", {1, 2}):
-        with pytest.raises((TypeError, ValueError)):
-            store.swap("orders", 1, Record(2, Checkpoint(position=position)))
-    assert store.load("orders") == Record(1)
-
-
-def test_a_store_says_what_it_is(opener: Opener) -> None:
+def test_a_store_says_what_it_is(tmp_path: Path) -> None:
     """`describe` and `location` name the place, for explain() and for messages."""
-    store: Any = opener()
-    assert store.location in repr(store)
-    assert len(store.describe()) > 20
+    urls = ("postgresql://anna@host/shop", "redis://host/0", f"sqlite:///{tmp_path}/runs.db", str(tmp_path))
+    for store in (MemoryStore(), *map(open_store, urls)):
+        described: Any = store
+        assert described.location in repr(store)
+        assert len(described.describe()) > 20
 
 
 # ------------------------------------------------------------------------------------------ in a folder

@@ -1,6 +1,6 @@
 """Contracts for authors of sources, sinks and stores, and crash injection. See docs/write-a-store.md and its like."""
 
-from resumable.testing.crashing import Crashed, Ended, Process, crash, deaths, moments
+from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
 from resumable.testing.sinks import SinkContract
 from resumable.testing.sources import SourceContract
 from resumable.testing.stores import StoreContract
@@ -8,6 +8,7 @@ from resumable.testing.stores import StoreContract
 __all__ = [
     "Crashed",
     "Ended",
+    "Line",
     "Process",
     "SinkContract",
     "SourceContract",

@@ -23,7 +23,7 @@ from typing import NoReturn, Self
 from resumable.checkpoint import Json
 from resumable.testing.effects import Effects, Moments, watch
 
-__all__ = ["Crashed", "Ended", "Process", "crash", "deaths", "moments"]
+__all__ = ["Crashed", "Ended", "Line", "Process", "crash", "deaths", "moments"]
 
 PATIENCE = 120.0
 """Seconds after which a child that says nothing is taken for stuck. Nothing is measured by it."""
