@@ -1,4 +1,4 @@
-"""A source of your own: the lines of a log file, read by byte offset. See docs/extending.md."""
+"""A source of your own: the lines of a log file, read by byte offset. See docs/write-a-source.md."""
 
 from __future__ import annotations
 

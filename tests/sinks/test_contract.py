@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,15 @@ from resumable.sinks import CsvSink, QuarantineSink, SqlSink
 from resumable.testing import SinkContract
 
 
-class Files(SinkContract):
+class Told(SinkContract):
+    """What its sweeps have tried is printed."""
+
+    @pytest.fixture(autouse=True)
+    def report(self, tried: Callable[[str], None]) -> None:
+        self.tried = tried
+
+
+class Files(Told):
     """What is in the folder; partial files bear the claim in their names."""
 
     def image(self, folder: Path) -> object:
@@ -52,7 +61,7 @@ TABLE = (
 )
 
 
-class OnSqlite(SinkContract):
+class OnSqlite(Told):
     """A table in a database file of the world."""
 
     if_exists: ClassVar[Any] = "fail"

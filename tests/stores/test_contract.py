@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ import sqlalchemy as sa
 from resumable.database import connect
 from resumable.stores import FileStore, MemoryStore, RedisStore, SqlStore
 from resumable.testing import StoreContract
+
+
+class Told(StoreContract):
+    """What its sweeps have tried is printed."""
+
+    @pytest.fixture(autouse=True)
+    def report(self, tried: Callable[[str], None]) -> None:
+        self.tried = tried
 
 
 class TestMemoryStore(StoreContract):
@@ -26,17 +35,17 @@ class TestMemoryStore(StoreContract):
         return self.kept[folder]
 
 
-class TestFileStore(StoreContract):
+class TestFileStore(Told):
     def store(self, folder: Path) -> FileStore:
         return FileStore(folder / "runs")
 
 
-class TestSqlStoreOnSqlite(StoreContract):
+class TestSqlStoreOnSqlite(Told):
     def store(self, folder: Path) -> SqlStore:
         return SqlStore(f"sqlite:///{folder / 'runs.db'}")
 
 
-class TestSqlStoreOnPostgresql(StoreContract):
+class TestSqlStoreOnPostgresql(Told):
     @pytest.fixture(autouse=True)
     def database(self, postgres: str) -> None:
         self.url = postgres
@@ -52,12 +61,15 @@ class TestSqlStoreOnPostgresql(StoreContract):
             engine.dispose()
 
 
-class TestRedisStore(StoreContract):
+class TestRedisStore(Told):
     """A prefix for each folder: all the keys that begin with it."""
 
     @pytest.fixture(autouse=True)
     def server(self, redis: str) -> None:
+        from redis.connection import AbstractConnection
+
         self.url = redis
+        self.effects = ((AbstractConnection, "send_packed_command"), (AbstractConnection, "read_response"))
 
     def store(self, folder: Path) -> RedisStore:
         return RedisStore(f"{self.url}{folder.name}:")

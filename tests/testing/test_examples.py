@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from owned import EventSinkContract, LogSourceContract
+import pytest
+
+import owned
+
+DOCS = owned.EXAMPLES.parent / "docs"
 
 
-class TestOwnSink(EventSinkContract):
+class TestLogSource(owned.source_test):
+    """From every position, in every thread and process, the same rows."""
+
+
+class TestEventSink(owned.sink_test):
     """Killed at every moment, it keeps every promise."""
 
 
-class TestOwnSource(LogSourceContract):
-    """From every position, in every thread and process, the same rows."""
+class TestLiteStore(owned.store_test):
+    """Killed before any of its statements, it is whole."""
+
+
+@pytest.mark.parametrize("kind", ["source", "sink", "store"])
+def test_the_page_shows_the_example_and_its_test_as_they_are(kind: str) -> None:
+    """To the letter: whoever copies them from the page has what the tests run."""
+    page = (DOCS / f"write-a-{kind}.md").read_text(encoding="utf-8")
+    for name in (f"own_{kind}.py", f"test_own_{kind}.py"):
+        shown = f"```python\n{(owned.EXAMPLES / name).read_text(encoding='utf-8')}```\n"
+        assert shown in page, f"docs/write-a-{kind}.md doesn't show examples/{name}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from owned import EventSinkContract, own_sink
+import owned
 from resumable.checkpoint import Checkpoint
 from resumable.protocols import Batch
 from resumable.sinks import CsvSink
@@ -19,7 +19,7 @@ from resumable.sinks.partial import PartialFile
 from resumable.sinks.placing import lock
 from resumable.testing import SinkContract
 
-Writer: Any = own_sink.EventWriter
+Writer: Any = owned.sink.EventWriter
 
 
 class IgnoresTheClaim(Writer):
@@ -62,7 +62,7 @@ class RowsFirst(Writer):
     def write(self, batch: Batch) -> Any:
         super().write(batch)
         with self.transaction():
-            self.c.execute(own_sink.sa.text("insert into events_staging values (:run, :id, :word)"), self.rows)
+            self.c.execute(owned.sink.sa.text("insert into events_staging values (:run, :id, :word)"), self.rows)
         self.rows = []
         return ()
 
@@ -75,7 +75,7 @@ class CheckpointFirst(Writer):
         done = super().commit(checkpoint)
         if rows:
             with self.transaction():
-                self.c.execute(own_sink.sa.text("insert into events_staging values (:run, :id, :word)"), rows)
+                self.c.execute(owned.sink.sa.text("insert into events_staging values (:run, :id, :word)"), rows)
         return done
 
 
@@ -224,8 +224,8 @@ def fails(contract: SinkContract, check: str, words: str) -> None:
 )
 def test_a_broken_sink_is_caught(writer: Any, check: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check fails that is called after the fault, in words that say what was seen."""
-    monkeypatch.setattr(own_sink, "EventWriter", writer)
-    fails(EventSinkContract(), check, words)
+    monkeypatch.setattr(owned.sink, "EventWriter", writer)
+    fails(owned.sink_test(), check, words)
 
 
 def keeps_the_rest(self: PartialFile, length: int) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from owned import LogSourceContract, own_source
+import owned
 from resumable.protocols import Batch
 
-LogSource: Any = own_source.LogSource
+LogSource: Any = owned.source.LogSource
 
 
 class Ahead(LogSource):
@@ -172,6 +172,6 @@ FAULTS: list[tuple[type[Any], str, str]] = [
 )
 def test_a_broken_source_is_caught(source: Any, check: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check fails that is called after the fault, in words that say what was seen."""
-    monkeypatch.setattr(own_source, "LogSource", source)
+    monkeypatch.setattr(owned.source, "LogSource", source)
     with pytest.raises(AssertionError, match=rf"(?s){words}"):
-        getattr(LogSourceContract(), f"test_{check}")()
+        getattr(owned.source_test(), f"test_{check}")()

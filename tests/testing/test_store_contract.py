@@ -20,16 +20,24 @@ from resumable.testing import StoreContract
 class Unlocked(FileStore):
     """Load, compare, replace: without a lock around it."""
 
+    pause = 0.002
+
     def swap(self, name: str, version: int, record: Record | None) -> bool:
         found = self.load(name)
         if record is None or (found.version if found else 0) != version:
             return super().swap(name, version, record)
-        time.sleep(0.002)
+        time.sleep(self.pause)
         self._make()
         temporary = self.folder / secrets.token_hex(8)
         temporary.write_text(f'"{name}"\n{record.to_json()}\n')
         temporary.rename(self.path(name))
         return True
+
+
+class Dawdling(Unlocked):
+    """So slowly that everybody is on the way at once."""
+
+    pause = 0.5
 
 
 class Uncompared(FileStore):
@@ -121,7 +129,7 @@ class Nowhere(FileStore):
 
 FAULTS: list[tuple[type[FileStore], str, str]] = [
     (Unlocked, "processes_lose_no_update", "4 times 25 additions"),
-    (Unlocked, "one_of_many_gets_the_run", "claims at once"),
+    (Dawdling, "one_of_many_gets_the_run", "claims at once"),
     (Uncompared, "a_swap_replaces_only_the_version_it_names", "isn't there was replaced"),
     (InPlace, "a_save_that_is_killed_leaves_the_old_record_or_the_new", r"In the first swap it died at moment \d+: after open of run.json for writing.*can't be read"),
     (OneTemporary, "a_save_that_is_killed_leaves_the_old_record_or_the_new", r"after open of .marker for writing, before.*FileExistsError"),

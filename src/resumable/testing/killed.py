@@ -69,14 +69,18 @@ class KilledRuns(SinkUnderTest):
                 check(isinstance(trial.attempt("run", after_death_at), Crashed), "Inconclusive: the first run lived")
             return trial.attempt(act, at)
 
+        landed = 0
         numbers = deaths(attempt, first=first, step=step or self.stride)
         while True:
             with self._trial() as trial:
                 last[:] = [trial]
                 death = next(numbers, None)
                 if death is None:
-                    return
+                    break
+                landed += 1
                 yield trial, death
+        after = f" after a run that died at its moment {after_death_at}" if after_death_at else ""
+        self.tried(f"{type(self).__name__}: {act}{after} killed at {landed} moments, and gone on from each")
 
     def _ends(self, trial: Trial, act: Act, expected: str, image: object, when: str) -> None:
         outcome = trial.attempt(act)

@@ -34,7 +34,7 @@ class StoreContract:
 
     shared: ClassVar[bool] = True
     """Whether processes share it. Without that it is only good for runs which needn't outlive their process."""
-    effects: ClassVar[Effects] = ()
+    effects: Effects = ()
     """Further calls, as (object, name), before which a process may die."""
 
     def store(self, folder: Path) -> CheckpointStore:
@@ -44,6 +44,9 @@ class StoreContract:
     def image(self, folder: Path) -> object:
         """All there is, comparable with ==. By default the names in the folder."""
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+    def tried(self, what: str) -> None:
+        """Told at the end of a sweep what it has tried; a report may want it."""
 
     # ----------------------------------------------------------------------------------------- what it keeps
 
@@ -266,7 +269,9 @@ class StoreContract:
                         self.store(folder).swap("run", 0, was)
                     return crash(lambda: self._swap(folder, was, becomes), at=at, effects=self.effects)
 
+                landed = 0
                 for death in deaths(attempt):
+                    landed += 1
                     with told(f"In {what} it {death}"):
                         found = self.store(folder).load("run")
                         check(found in (was, becomes), f"what is there is neither the old record nor the new: {found}")
@@ -274,6 +279,7 @@ class StoreContract:
                         version = 0 if found is None else found.version
                         again = self.store(folder).swap("run", version, Record(version + 1))
                         check(again, "the next swap was refused")
+                self.tried(f"{type(self).__name__}: {what} killed at {landed} moments, and gone on from each")
 
     def _swap(self, folder: Path, was: Record | None, becomes: Record | None) -> Json:
         done = self.store(folder).swap("run", 0 if was is None else was.version, becomes)

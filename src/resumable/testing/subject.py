@@ -23,7 +23,7 @@ class SinkUnderTest:
 
     rows: ClassVar[pa.Table] = ROWS
     """What is written, two rows a commit: at least three commits."""
-    effects: ClassVar[Effects] = ()
+    effects: Effects = ()
     """Further calls, as (object, name), before which a process may die."""
     stride: int = 1
     """Every how many moments a run is killed. 1 is every one."""
@@ -41,6 +41,9 @@ class SinkUnderTest:
 
     def prepare(self, folder: Path) -> None:
         """Make what is there before a run, and take away whatever a run has left there."""
+
+    def tried(self, what: str) -> None:
+        """Told at the end of a sweep what it has tried; a report may want it."""
 
     @contextmanager
     def _trial(self, rows: pa.Table | None = None) -> Iterator[Trial]:
