@@ -555,3 +555,11 @@ def test_it_says_what_it_reads_and_what_a_resume_rests_on(tmp_path: Path) -> Non
     assert "all that was read" in CsvSource(path, identity="full").describe()
     path.unlink()
     assert "not there" in CsvSource(path).describe()
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/mem"), reason="Only Linux has a file that can't be read at its start."
+)
+def test_a_disk_that_fails_is_said() -> None:
+    """The system's input/output error becomes one of ours, with the byte."""
+    assert "can't be read at byte 0: input/output error" in raised(CsvSource("/proc/self/mem")).what

@@ -46,17 +46,22 @@ def open_file(path: str) -> BinaryIO:
         raise SourceError(f"{path} isn't there.", safe=safe, do=do) from None
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise SourceError(f"{path} can't be opened: {why}.", safe=safe, do="Check its permissions.") from None
+        do = "Check its permissions." if isinstance(error, PermissionError) else "Put that right, then run it again."
+        raise SourceError(f"{path} can't be opened: {why}.", safe=safe, do=do) from None
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """`length` bytes from `offset`, fewer only at the end of the file."""
-    data = os.pread(file.fileno(), length, offset)
-    while 0 < len(data) < length:
-        more = os.pread(file.fileno(), length - len(data), offset + len(data))
-        if not more:
-            break
-        data += more
+    """`length` bytes from `offset`, fewer only at the end of the file. Raises `SourceError` if the disk fails."""
+    data = b""
+    try:
+        while len(data) < length and (more := os.pread(file.fileno(), length - len(data), offset + len(data))):
+            data += more
+    except OSError as error:
+        raise SourceError(
+            f"{file.name} can't be read at byte {offset + len(data):,}: {(error.strerror or str(error)).lower()}.",
+            safe="What was committed is safe.",
+            do="See to the disk, or bring a copy of the file, then run the same again.",
+        ) from error
     return data
 
 
