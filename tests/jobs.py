@@ -232,9 +232,9 @@ def upload_task(folder: Path, url: str, rows: int = ROWS) -> Task:
     )
 
 
-def export_task(folder: Path, rows: int = ROWS) -> Task:
-    """Writes a table of a SQLite database to a file in a folder of its own."""
-    url, target = f"sqlite:///{folder / 'source.db'}", folder / "files" / "t.csv"
+def export_task(folder: Path, rows: int = ROWS, *, into: Path | None = None) -> Task:
+    """Writes a table of a SQLite database to a file in a folder of its own, or in `into`, which isn't there yet."""
+    url, target = f"sqlite:///{folder / 'source.db'}", (into or folder / "files") / "t.csv"
     target.parent.mkdir()
     (target.parent / "other").write_text("not ours")
     count = f"with recursive c(n) as (select 1 union all select n + 1 from c where n < {rows})"

@@ -20,12 +20,12 @@ import syscalls
 from images import dump, files
 from jobs import NAME, execute
 from resumable.checkpoint import CheckpointStore
-from resumable.errors import AlreadyCompleted, UnknownRun
+from resumable.errors import ResumableError
 from resumable.pipeline import Pipeline
 from resumable.protocols import Sink, Source
 from resumable.sinks import CsvSink, SqlSink
 from resumable.sources import ArrowSource, CsvSource, SqlSource
-from resumable.stores import FileStore, SqlStore
+from resumable.stores import FileStore, RedisStore, SqlStore
 
 __all__ = ["ROWS", "SINKS", "SOURCES", "STORES", "Cell", "Place", "work"]
 
@@ -55,6 +55,10 @@ class Place:
         """Nothing is in that database; the folder is empty anyway."""
         if kind == "postgresql":
             execute(self.url(kind, role), "drop schema public cascade; create schema public")
+        elif kind == "redis":
+            store = RedisStore(self.url(kind, role))
+            for record in [store.load(name) for name in store.names()]:
+                store.swap(NAME, record.version if record else 0, None)
 
 
 # -------------------------------------------------------------------------------------------- sources
@@ -211,6 +215,7 @@ SINKS: dict[str, Any] = {
 STORES: dict[str, Any] = {
     "files": StoreIn(FileStore),
     **{kind: StoreIn(SqlStore, kind) for kind in DATABASES},
+    "redis": StoreIn(RedisStore, "redis"),
 }
 
 # -------------------------------------------------------------------------------------- in its process
@@ -232,14 +237,15 @@ class Cell:
     def pipeline(self) -> Pipeline:
         """The same run, whoever asks."""
         source, sink = SOURCES[self.source].source(self.place), SINKS[self.sink].sink(self.place)
-        return Pipeline(source, sink, name=NAME, store=STORES[self.store].store(self.place), every=0)
+        return Pipeline(source, sink, name=NAME, store=STORES[self.store].store(self.place), every=0, reconnect=1)
 
 
 def work(cell: dict[str, Any], act: str, strike: dict[str, Any]) -> int:
     """Called in a process of its own: begin if need be, and then, with the strike armed, do what `act` says.
 
     "run" to the end; "resume" a run that was paused after two commits; "undo" what there is; "terminate" a run that
-    was paused after two commits. Prints what came of it and what was counted.
+    was paused after two commits. Prints what came of it and what was counted; the exit status is 1 for an error of
+    the library's own, which is printed in its three parts. Any other error ends it as Python does.
     """
     made = Cell(**{**cell, "place": Place(**cell["place"])})
     syscalls.arm({**strike, "deed": "nothing"})
@@ -247,18 +253,19 @@ def work(cell: dict[str, Any], act: str, strike: dict[str, Any]) -> int:
         steps = made.pipeline().steps()
         next(steps), next(steps)
         steps.close()
-    pipeline, end = made.pipeline(), "completed"
+    pipeline, end, error, rows = made.pipeline(), "completed", None, 0
     syscalls.arm(strike)
     try:
         if act in ("run", "resume"):
-            for _ in pipeline:
-                pass
+            for progress in pipeline:
+                rows = progress.rows
         else:
             pipeline.terminate()
             end = "terminated"
-    except (AlreadyCompleted, UnknownRun) as error:
-        end = type(error).__name__
+    except ResumableError as caught:
+        end, error = type(caught).__name__, [caught.what, caught.safe, caught.do]
     syscalls.disarm()
-    print(json.dumps({"end": end, "counts": syscalls.counts()}), flush=True)
+    print(json.dumps({"end": end, "error": error, "rows": rows, "counts": syscalls.counts()}), flush=True)
     sys.stderr.flush()
-    os._exit(0)  # tidying up an interpreter costs more than the rest, and is not what is tried
+    # Tidying up an interpreter costs more than the rest, and is not what is tried.
+    os._exit(0 if end in ("completed", "terminated", "AlreadyCompleted", "UnknownRun") else 1)

@@ -35,7 +35,7 @@ class Bench:
         self.cell, self.place, self.forks = cell, cell.place, forks
         self.source, self.sink, self.store = SOURCES[cell.source], SINKS[cell.sink], STORES[cell.store]
         self.out, self.err, self._template = folder / "out", folder / "err", folder / "template"
-        self._totals: dict[str, int] = {}
+        self._counts: dict[str, dict[str, int]] = {}
         self.place.path.mkdir()
         for fill in (self.source.fill, self.sink.before, self.store.before):
             fill(self.place)
@@ -71,28 +71,28 @@ class Bench:
 
     def ends(self, act: str) -> str:
         """What comes of `act` when nothing strikes."""
-        assert 0 == self.process(act), self.err.read_text()
+        assert 0 == self.process(act), self.err.read_text() + self.out.read_text()
         end: str = self.said["end"]
         return end
 
     def dies(self, act: str, at: int) -> bool:
         """Kill a process that does `act` before its call of number `at`; False if it ended before that."""
         code = self.process(act, Strike("kill", at))
-        assert code in (0, -signal.SIGKILL), self.err.read_text()
+        assert code in (0, -signal.SIGKILL), self.err.read_text() + self.out.read_text()
         return code != 0
 
-    def total(self, act: str) -> int:
-        """How many calls an uninterrupted `act` makes. It is checked, and is what others are compared with."""
-        if act not in self._totals:
+    def total(self, act: str, calls: tuple[str, ...] = CHANGES + NETWORK) -> int:
+        """How many of these calls an uninterrupted `act` makes. It is checked, and is what others are compared with."""
+        if act not in self._counts:
             self.fresh()
             end = self.ends(act)
-            self._totals[act] = sum(self.said["counts"][call] for call in CHANGES + NETWORK)
+            self._counts[act] = self.said["counts"]
             if end == "terminated":
                 self.assert_untouched()
             else:
                 assert self.sink.right(self.place)
                 self._expected = self.result()
-        return self._totals[act]
+        return sum(self._counts[act][call] for call in calls)
 
     def result(self) -> Any:
         """All that a completed run leaves: what it published, and the names of all files."""

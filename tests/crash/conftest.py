@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+import redisserver
 import services
 import syscalls
 from forks import Forks
@@ -28,17 +30,22 @@ def struck(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], No
 
 @pytest.fixture(scope="module")
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, struck: Forks) -> Iterator[Bench]:
-    """The source, sink and store that the test names (indirectly), in a place of their own."""
-    source, sink, store = request.param
-    servers: dict[str, services.Database] = {}
-    for role, part in (("source", SOURCES[source]), ("target", SINKS[sink]), ("store", STORES[store])):
-        if part.server == "postgresql":
-            servers[role] = services.Database(request.getfixturevalue("postgres_server"))
-    folder = tmp_path_factory.mktemp("bench")
-    place = Place(str(folder / "place"), {"postgresql": {role: made.url for role, made in servers.items()}})
-    yield Bench(Cell(source, sink, store, place), folder, struck)
-    for made in servers.values():
-        made.drop()
+    """The source, sink and store that the test names (indirectly), in a place of their own.
+
+    With "canary" as a fourth, servers ask for a password.
+    """
+    source, sink, store, *canary = request.param
+    folder, servers = tmp_path_factory.mktemp("bench"), {}
+    with contextlib.ExitStack() as made:
+        for role, part in (("source", SOURCES[source]), ("target", SINKS[sink]), ("store", STORES[store])):
+            if part.server == "postgresql":
+                database = services.Database(request.getfixturevalue("postgres_server"))
+                made.callback(database.drop)
+                servers.setdefault(part.server, {})[role] = database.canary if canary else database.url
+            elif part.server == "redis":
+                url = made.enter_context(redisserver.fresh(request.getfixturevalue("redis_server")))
+                servers.setdefault(part.server, {})[role] = url
+        yield Bench(Cell(source, sink, store, Place(str(folder / "place"), servers)), folder, struck)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

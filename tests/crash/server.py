@@ -23,6 +23,8 @@ MODULES = (
     "pyarrow.compute",
     "pyarrow.csv",
     "pyarrow.pandas_compat",
+    "pyarrow.vendored.version",
+    "redis",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )
