@@ -79,9 +79,10 @@ class Forks:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")
+        ours = os.environ.get("PYTHONPATH")
         self.environment = os.environ | {
             "JOB_ROWS": str(rows),
-            "PYTHONPATH": os.pathsep.join((str(SERVER.parent), str(SERVER.parent.parent))),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(SERVER.parent), str(SERVER.parent.parent), ours))),
         }
         """The server's: another Python started in it is like it, without the forking."""
         if preload is not None:
