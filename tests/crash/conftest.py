@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +16,7 @@ import syscalls
 from forks import Forks
 from jobs import Task, execute, export_task, upload_task
 from parts import SINKS, SOURCES, STORES, Cell, Place
+from resumable import control
 from sweeps import Bench
 
 
@@ -75,3 +77,10 @@ def task(request: pytest.FixtureRequest, tmp_path: Path) -> Task:
         request.getfixturevalue("postgres") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'target.db'}"
     )
     return upload_task(tmp_path, url)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For simulated power cuts: no heartbeat among what is recorded, and a resume that is only looked at isn't synced."""
+    monkeypatch.setattr(control, "BEAT", 1e9)
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
