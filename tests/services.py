@@ -49,11 +49,11 @@ class Unavailable(Exception):
 class Postgres:
     """A private PostgreSQL server in a folder of its own. `start` after `kill` recovers it, on the same port."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, folder: Path | None = None) -> None:
         self.programs = programs
         self.user = _unprivileged() if os.geteuid() == 0 else None
         # Not under TMPDIR or pytest's folder: root's are closed to the server's user, and socket paths must be short.
-        self.folder = Path(tempfile.mkdtemp(prefix="resumable-postgres-", dir="/tmp"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="resumable-postgres-", dir="/tmp"))
         if self.user is not None:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         self.port = free_port()
