@@ -110,7 +110,7 @@ class Cuts:
             if self.landed < wanted:
                 commits = chance.randint(1, 6)
                 job.commits_or_ends(commits)
-                time.sleep(chance.uniform(0, 0.03))
+                time.sleep(chance.choice([0, chance.uniform(0, 0.03)]))  # soon after what was told is when it is lost
             else:
                 job.end()
             at_work = job.process.poll() is None
@@ -151,7 +151,7 @@ def test_a_run_goes_on_after_power_cuts(
     missing: Callable[[str], NoReturn],
 ) -> None:
     """An export to CSV, uploads into SQLite and PostgreSQL, run after run, with the store on the same disk or not."""
-    wanted, each = (30, 5) if long else (1 if prepare is to_postgresql else 2, 1)
+    wanted, each = (30, 5) if long else (2 if prepare is to_postgresql else 6, 3)
     landed, flags, chance = 0, itertools.cycle([LOSE_LOG, WRITE_LOG, WRITE_LOG, LOSE_LOG]), random.Random()
     for n in itertools.count():
         if landed >= wanted:
