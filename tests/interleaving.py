@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import greenlet
 import pytest
 
+import resumable.patience
 import resumable.session
 from memory import MemorySource
 from resumable import control
@@ -47,15 +48,16 @@ ROWS = 2
 
 
 class Clock:
-    """Stands still, but for what claims need: the time is always that of the newest claim."""
+    """Stands still, but for what claims need: the time is always that of the newest claim. Who sleeps wakes at once."""
 
     def time(self) -> float:
         return (Sim.entered.now + 0.5) / 1000
 
     def monotonic(self) -> float:
-        return 0.0
+        return Sim.entered.slept
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> None:
+        Sim.entered.slept += seconds
 
     localtime, strftime = staticmethod(localtime), staticmethod(strftime)
 
@@ -93,12 +95,12 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
         me["claims"] += 1
         return f"{me['name']}x{me['claims']}"
 
-    monkeypatch.setattr(control, "time", CLOCK)
     monkeypatch.setattr(control, "me", lambda: OWNER)
     still = SimpleNamespace(Thread=Still, Lock=threading.Lock, Event=threading.Event, current_thread=lambda: None)
     monkeypatch.setattr(control, "threading", still)
     monkeypatch.setattr(control, "secrets", SimpleNamespace(token_hex=token))
-    monkeypatch.setattr(resumable.session, "time", CLOCK)
+    for module in (control, resumable.patience, resumable.session):
+        monkeypatch.setattr(module, "time", CLOCK)
     monkeypatch.setattr(resumable.session, "ahead", _at_once)
 
 
@@ -160,8 +162,8 @@ class Sim:
     entered: Sim
 
     def __init__(self, make: Callable[[], Any], kinds: str) -> None:
-        self.now, self.held = 1000, set[str]()
-        """Milliseconds since 1970, and the tokens of the claims that live."""
+        self.now, self.slept, self.held = 1000, 0.0, set[str]()
+        """Milliseconds since 1970, seconds that were slept, and the tokens of the claims that live."""
         self.hub = greenlet.getcurrent()
         self.world: World = make()
         self.store = SteppedStore(self._asked_of_the_store)

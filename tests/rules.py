@@ -15,6 +15,7 @@ from interleaving import SteppedStore
 from memory import MemoryWriter
 from resumable.checkpoint import Checkpoint, Record
 from resumable.control import Claim
+from resumable.opening import Opening
 from resumable.sinks.files import FileWriter
 from resumable.sinks.partial import PartialFile
 from worlds import Files, Rows
@@ -76,12 +77,12 @@ def any_claim_saves(patch: Patch) -> None:
 
 
 def unsaved_opening(patch: Patch) -> None:
-    def first_save(claim: Claim, writer: Any) -> Checkpoint:
+    def save(self: Opening, claim: Claim, writer: Any) -> Checkpoint:
         writer.saved()
         last: Checkpoint = writer.last
         return last
 
-    patch.setattr(resumable.session, "_first_save", first_save)
+    patch.setattr(Opening, "save", save)
 
 
 def forgotten(patch: Patch) -> None:
