@@ -5,6 +5,7 @@ Both sides use it: the test, to put things there and to look at them, and the pr
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -20,7 +21,7 @@ import syscalls
 from images import dump, files
 from jobs import NAME, execute
 from resumable.checkpoint import CheckpointStore
-from resumable.errors import ResumableError
+from resumable.errors import NotHonoured, ResumableError
 from resumable.pipeline import Pipeline
 from resumable.protocols import Sink, Source
 from resumable.sinks import CsvSink, SqlSink
@@ -243,9 +244,10 @@ class Cell:
 def work(cell: dict[str, Any], act: str, strike: dict[str, Any]) -> int:
     """Called in a process of its own: begin if need be, and then, with the strike armed, do what `act` says.
 
-    "run" to the end; "resume" a run that was paused after two commits; "undo" what there is; "terminate" a run that
-    was paused after two commits. Prints what came of it and what was counted; the exit status is 1 for an error of
-    the library's own, which is printed in its three parts. Any other error ends it as Python does.
+    "run" to the end; "take" a run over, and to the end; "resume" a run that was paused after two commits; "undo" what
+    there is; "terminate" a run that was paused after two commits; "evict" whoever runs it, and undo. Prints what came
+    of it and what was counted; the exit status is 1 for an error of the library's own, which is printed in its three
+    parts. Any other error ends it as Python does.
     """
     made = Cell(**{**cell, "place": Place(**cell["place"])})
     syscalls.arm({**strike, "deed": "nothing"})
@@ -256,9 +258,14 @@ def work(cell: dict[str, Any], act: str, strike: dict[str, Any]) -> int:
     pipeline, end, error, rows = made.pipeline(), "completed", None, 0
     syscalls.arm(strike)
     try:
-        if act in ("run", "resume"):
-            for progress in pipeline:
+        if act in ("run", "resume", "take"):
+            for progress in pipeline.steps(takeover=act == "take"):
                 rows = progress.rows
+        elif act == "evict":
+            with contextlib.suppress(NotHonoured):
+                pipeline.terminate(wait=0)
+            for _ in pipeline.steps(takeover=True):
+                pass
         else:
             pipeline.terminate()
             end = "terminated"
@@ -268,4 +275,4 @@ def work(cell: dict[str, Any], act: str, strike: dict[str, Any]) -> int:
     print(json.dumps({"end": end, "error": error, "rows": rows, "counts": syscalls.counts()}), flush=True)
     sys.stderr.flush()
     # Tidying up an interpreter costs more than the rest, and is not what is tried.
-    os._exit(0 if end in ("completed", "terminated", "AlreadyCompleted", "UnknownRun") else 1)
+    os._exit(0 if end in ("completed", "terminated", "AlreadyCompleted", "Terminated", "UnknownRun") else 1)

@@ -1,6 +1,6 @@
 /* Counts the system calls that change files or talk to servers, of all threads of the process that it is preloaded
- * into (LD_PRELOAD), and does something at the N-th of them: kill the process before it, have it fail, have it do
- * half. syscalls.py says what to Python.
+ * into (LD_PRELOAD), and does something at the N-th of them: kill or stop the process before it, have it fail, have it
+ * do half. syscalls.py says what to Python.
  *
  * - A call is counted where the C library is called: tests/crash/test_syscalls.py checks by strace that none is missed.
  * - Unarmed, nothing is counted and everything is passed on.
@@ -32,7 +32,7 @@
 enum { CALLS(ID) CALL_END };
 static const char *const names[] = {CALLS(NAME) 0};
 
-enum deed { NOTHING, KILL, FAIL, HALF, LOSE };
+enum deed { NOTHING, KILL, FAIL, HALF, LOSE, STOP };
 
 static atomic_long counts[CALL_END];
 static atomic_long met;                /* of those asked for */
@@ -85,6 +85,10 @@ static enum deed meet(int call, int fd)
         syscall(SYS_kill, getpid(), SIGKILL);
         for (;;)
             pause();
+    }
+    if (deed == STOP) { /* until somebody sends SIGCONT: the call comes after that */
+        syscall(SYS_kill, getpid(), SIGSTOP);
+        return NOTHING;
     }
     errno = number;
     return deed;

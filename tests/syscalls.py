@@ -23,19 +23,19 @@ CHANGES = (
 NETWORK = ("send", "sendto", "sendmsg", "recv", "recvfrom", "recvmsg")
 """The calls by which it talks to servers."""
 
-DEEDS = ("nothing", "kill", "fail", "half", "lose")
+DEEDS = ("nothing", "kill", "fail", "half", "lose", "stop")
 
 
 @dataclass(frozen=True)
 class Strike:
     """What is done at the `at`-th of `calls`, and at all after it if `always`; `at` 0: they are only counted.
 
-    "kill" comes before the call. "fail" is an `error` of errno; so is "lose", for fsync, and what it should have made
+    "kill" and "stop" (SIGSTOP) come before the call. "fail" is an `error` of errno; so is "lose", for fsync, and what it should have made
     safe is lost. "half" does half of a read or write. `calm`: fsync is only counted. Descriptors below `low` are left
     alone.
     """
 
-    deed: Literal["nothing", "kill", "fail", "half", "lose"] = "nothing"
+    deed: Literal["nothing", "kill", "fail", "half", "lose", "stop"] = "nothing"
     at: int = 0
     calls: tuple[str, ...] = CHANGES + NETWORK
     error: int = 0

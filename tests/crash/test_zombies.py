@@ -1,0 +1,136 @@
+"""Zombies: a runner that is stopped before any system call, taken over, and woken when all is decided.
+
+SIGSTOP comes before the N-th call that changes a file or talks to a server (syscalls.c), wherever that is: inside a
+transaction, between two writes, before its first save. Another process takes the run over and completes it, or calls
+it off; then the zombie goes on, and changes nothing. A stop while it holds a lock of SQLite or of a store, which
+nobody can take from it, is let go on and not counted. test_runners.py shows the same on the command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from forks import Process
+from jobs import sqlite_free
+from sweeps import Bench
+from syscalls import Strike
+
+POINTS, POINTS_LONG = 4, 100
+"""Zombies of each cell and ending."""
+PATIENCE = 120.0
+
+Tried = Callable[[str], None]
+
+each_cell = pytest.mark.parametrize(
+    "bench",
+    [(source, sink, store) for source, sink in (("csv", "sqlite"), ("csv", "postgresql"), ("sqlite", "csv"))
+     for store in ("files", "sqlite", "postgresql")],
+    ids="-".join, indirect=True,
+)  # fmt: skip
+
+
+@each_cell
+def test_a_zombie_changes_nothing_of_a_run_that_was_completed(bench: Bench, tried: Tried, *, long: bool) -> None:
+    """It is told that the run was taken over; rows, order, bytes and triggers are as from one runner."""
+    told = []
+    for at, zombie in _zombies(bench, long=long):
+        assert "completed" == bench.ends("take"), at
+        bench.assert_completed(at)
+        after = bench.sink.image(bench.place)
+        told.append(_wake(zombie, bench))
+        assert told[-1] in ("Superseded", "completed"), at
+        assert after == bench.sink.image(bench.place), f"a zombie that was stopped before call {at} changed something"
+    _tell(tried, bench, "completed", told)
+
+
+@each_cell
+def test_a_zombie_changes_nothing_of_a_run_that_was_called_off(bench: Bench, tried: Tried, *, long: bool) -> None:
+    """Terminated while it sleeps: the target is as it was before the run, to the letter, and stays so."""
+    told = []
+    for at, zombie in _zombies(bench, long=long):
+        end = bench.ends("evict")
+        if end == "Terminated":
+            bench.assert_untouched(at)
+        else:
+            assert end in ("AlreadyCompleted", "UnknownRun"), at
+        told.append(_wake(zombie, bench))
+        if told[-1] == "completed":  # it had not begun, or all was published when it was stopped
+            bench.assert_completed(at)
+        else:
+            assert told[-1] in ("Superseded", "Terminated"), at
+            bench.assert_untouched(at)
+    _tell(tried, bench, "called off", told)
+
+
+def _zombies(bench: Bench, *, long: bool) -> Any:
+    """Runners, each stopped before a call at random, that hold nothing which can't be taken from them."""
+    total, landed, tries = bench.total("run"), 0, 0
+    while landed < (POINTS_LONG if long else POINTS):
+        bench.fresh()
+        at, tries = random.randint(1, total), tries + 1
+        assert tries < 50 * POINTS_LONG, "inconclusive: hardly a stop lands"
+        out = bench.out.with_name("zombie")
+        zombie = bench.forks.start(
+            "parts:work", *bench.work("run", Strike("stop", at)), out=out, err=out.with_suffix(".err")
+        )
+        if not _stopped(zombie):
+            continue
+        if _free(bench):
+            landed += 1
+            yield at, zombie
+        else:
+            _wake(zombie, bench)
+
+
+def _stopped(zombie: Process) -> bool:
+    _, status = os.waitpid(zombie.pid, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        return True
+    zombie.returncode = os.waitstatus_to_exitcode(status)
+    return False
+
+
+def _wake(zombie: Process, bench: Bench) -> str:
+    """Let it go on to its end; what came of it."""
+    zombie.send_signal(signal.SIGCONT)
+    out = bench.out.with_name("zombie")
+    assert 0 == zombie.wait(PATIENCE), out.with_suffix(".err").read_text()
+    end: str = json.loads(out.read_text())["end"]
+    return end
+
+
+def _free(bench: Bench) -> bool:
+    """Whether it holds neither the store, nor a lock of SQLite."""
+    place = bench.place
+    if not all(sqlite_free(f"sqlite:///{path}")() for path in place.path.glob("*.db")):
+        return False
+    if bench.cell.store == "postgresql":
+        with psycopg.connect(place.url("postgresql", "store")) as connection:
+            try:
+                connection.execute("select * from resumable_checkpoints for update nowait")
+            except psycopg.errors.UndefinedTable:
+                return True  # none yet
+            except psycopg.errors.LockNotAvailable:
+                return False
+    with contextlib.suppress(FileNotFoundError), (place.path / "store" / ".lock").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _tell(tried: Tried, bench: Bench, how: str, told: list[str]) -> None:
+    fenced = sum(end in ("Superseded", "Terminated") for end in told)
+    assert fenced, f"inconclusive: none of {len(told)} zombies had anything to lose"
+    tried(f"zombies, {bench}: {len(told)} woke in a run that was {how}, {fenced} of them fenced off")
