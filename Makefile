@@ -1,5 +1,5 @@
 # Everything happens in .venv, which is made at the first need and renewed when pyproject.toml changes.
-# PYTHON=… chooses the interpreter; ARGS=… goes to pytest (make test ARGS="-k csv -x").
+# PYTHON=… chooses the interpreter; ARGS=… goes to pytest (make test ARGS="-k csv -x"); PARALLEL= runs one test at a time.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -8,9 +8,10 @@ MAKEFLAGS += --no-builtin-rules
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PARALLEL = -n auto
 PYTHONS = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check crash mutants bench format clean
 
 help:  ## say what there is (this)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,13 +21,20 @@ demo: .venv/demo  ## upload and export 336,776 real flights, killed in the middl
 
 test: .venv/test  ## run all tests (PostgreSQL is used if it is installed; see CONTRIBUTING.md)
 	@echo "make test: running the tests"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: .venv/lint  ## lint, formatting and types
 	@echo "make check: ruff, mypy"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+crash: .venv/test  ## the crash tests in their long form: every system call, every pair, new seeds
+	@echo "make crash: every point; this takes an hour or two"
+	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py $(ARGS)
+
+mutants: .venv/test  ## break each rule of the library on purpose, and see the test that catches it (RULES="fsync lock")
+	@$(BIN)/python tests/mutants.py $(RULES)
 
 bench: .venv/bench  ## measure upload, export and resume beside other tools (SCALE=1: 766 MB)
 	@$(BIN)/python benchmarks/load.py --scale $(or $(SCALE),0.2)

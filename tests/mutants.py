@@ -1,0 +1,279 @@
+"""`make mutants`: break a rule of the library on purpose, one at a time, and see the test that says so fail.
+
+A guarantee without a test that can fail is none. Each mutant is one replacement in a copy of the source; the tests
+that are named beside it must fail with it, and pass without. tests/test_mutants.py keeps the list in step with the
+source; nothing here is run by `make test`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["MUTANTS", "Mutant"]
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "resumable"
+PATIENCE = 300
+"""Seconds after which a run of tests hangs; a mutant that makes them hang is caught by that."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old`, found once in `file`, becomes `new`; `test` is what catches it: a test file, and words for -k."""
+
+    rule: str
+    file: str
+    old: str
+    new: str
+    test: str
+    words: str = ""
+
+    def applied(self, text: str) -> str:
+        """The file with it."""
+        assert text.count(self.old) == 1, f"{self.rule}: found {text.count(self.old)} times in {self.file}"
+        return text.replace(self.old, self.new)
+
+
+MUTANTS = [
+    # ------------------------------------------------------------------------------------------- the session
+    Mutant(
+        "commit before save", "session.py",
+        "        done = writer.commit(pending.next(sessions=clock.sessions(pending), complete=complete))\n        claim.save(done)\n",
+        "        claim.save(pending.next(sessions=clock.sessions(pending), complete=complete))\n        done = writer.commit(pending.next(sessions=clock.sessions(pending), complete=complete))\n",
+        "tests/sinks/test_contract.py", "TestCsvSink and not InPlace",
+    ),
+    Mutant(
+        "the sink's word wins", "opening.py",
+        'last = replace(writer.last, halt="", error="")', 'last = replace(claim.last if claim.last.number else writer.last, halt="", error="")',
+        "tests/test_session.py",
+    ),
+    Mutant(
+        "save what was found before the first write", "opening.py",
+        "        try:\n            claim.save(last)\n        except Superseded:\n            writer.undo()\n            raise\n", "",
+        "tests/test_session.py",
+    ),
+    Mutant(
+        "a refused opening undoes what it made", "opening.py",
+        "            writer.undo()\n            raise\n", "            raise\n",
+        "tests/test_model.py",
+    ),
+    Mutant(
+        "save the outcome before sweeping", "session.py",
+        "                last = _decide(plan, writer, last, asked)\n                claim.save(last)\n            writer.clear()\n",
+        "                last = _decide(plan, writer, last, asked)\n            writer.clear()\n            claim.save(last)\n",
+        "tests/test_model.py",
+    ),
+    Mutant(
+        "yield only after the commit", "session.py",
+        '                last = pending = commit(pending)\n                with clock.stopped():\n                    yield Progress.of(plan.name, "running", last)\n',
+        '                with clock.stopped():\n                    yield Progress.of(plan.name, "running", pending)\n                last = pending = commit(pending)\n',
+        "tests/test_session.py",
+    ),
+    Mutant(
+        "the same input or none", "plan.py",
+        "if what := self.source.changed(last.source, last.position):", 'if what := "":',
+        "tests/test_session.py",
+    ),
+    Mutant(
+        "the same options or none", "plan.py",
+        "        if other:\n            raise OptionsChanged(", "        if False:\n            raise OptionsChanged(",
+        "tests/test_session.py",
+    ),
+    Mutant(
+        "only a lost connection is tried again", "opening.py",
+        "return error.transient and (self.again or self.lost)", "return True",
+        "tests/crash/test_connections.py", "wrong_with_the_rows",
+    ),
+    Mutant(
+        "a lost connection is tried again", "opening.py",
+        "return error.transient and (self.again or self.lost)", "return False",
+        "tests/crash/test_connections.py", "ended_is_made_anew",
+    ),
+    Mutant(
+        "patience has an end", "patience.py",
+        "return pause if now + pause - self._since < self.limit else None", "return pause",
+        "tests/crash/test_connections.py", "past_the_limit",
+    ),
+    # --------------------------------------------------------------------------------------- claims, requests
+    Mutant(
+        "a live runner is refused", "control.py",
+        "if record.owner is not None and not takeover and _lives(store, name, record):", "if False:",
+        "tests/test_control.py",
+    ),
+    Mutant(
+        "a claim grows", "control.py",
+        "max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1", "int(time.time() * 1000) + 1",
+        "tests/test_control.py",
+    ),
+    # ------------------------------------------------------------------------------------- a database's ledger
+    Mutant(
+        "a commit checks the claim", "sinks/ledger.py",
+        "return sa.and_(self.table.c.name == self.run, *self._mine(claim), self.table.c.number == number)",
+        "return sa.and_(self.table.c.name == self.run, self.table.c.number == number)",
+        "tests/sinks/test_contract.py", "AppendOnSqlite",
+    ),
+    Mutant(
+        "a commit checks the number", "sinks/ledger.py",
+        "return sa.and_(self.table.c.name == self.run, *self._mine(claim), self.table.c.number == number)",
+        "return sa.and_(self.table.c.name == self.run, *self._mine(claim))",
+        "tests/sinks/test_contract.py", "AppendOnSqlite",
+    ),
+    Mutant(
+        "opening puts its claim into the ledger", "sinks/opening.py",
+        "                ledger.take(row, claim, mine)\n", "",
+        "tests/sinks/test_contract.py", "AppendOnSqlite",
+    ),
+    Mutant(
+        "the ledger outlives completion", "sinks/sqlwriter.py",
+        "                self._ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))\n", "                self._ledger.remove()\n",
+        "tests/sinks/test_sql_sink.py", "whatever_store",
+    ),
+    Mutant(
+        "publish once", "sinks/sqlwriter.py",
+        '        if self.last.outcome == "completed":\n            return self.last\n        self._forget()\n', "        self._forget()\n",
+        "tests/sinks/test_sql_sink.py", "publishing_again",
+    ),
+    Mutant(
+        "publishing counts the rows", "sinks/publishing.py",
+        "    if there != rows:\n", "    if False:\n",
+        "tests/sinks/test_publishing.py",
+    ),
+    Mutant(
+        "terminate drops what the run made", "sinks/sqlwriter.py",
+        "            sweep(c, self._claim.run, self._claim.id, None)\n\n        with self._c.errors(\"What the run made can't be removed\"):",
+        "\n        with self._c.errors(\"What the run made can't be removed\"):",
+        "tests/sinks/test_contract.py", "AppendOnSqlite",
+    ),
+    Mutant(
+        "a late COMMIT of one's own staging is no error", "sinks/staging.py",
+        "            if c.dialect.lost(c) or not c.dialect.kind(c, staging):\n                raise\n", "            raise\n",
+        "tests/crash/test_connections.py", "any_commit and late-run",
+    ),
+    # ------------------------------------------------------------------------------------------------- files
+    Mutant(
+        "rows are synced before they count", "sinks/partial.py",
+        "            os.fsync(self._descriptor())\n        self._check()\n", "            self._descriptor()\n        self._check()\n",
+        "tests/crash/test_reorder.py",
+    ),
+    Mutant(
+        "a record is synced before it is renamed", "durable.py",
+        "            view = view[os.write(fd, view) :]\n        os.fsync(fd)\n", "            view = view[os.write(fd, view) :]\n",
+        "tests/test_durable.py",
+    ),
+    Mutant(
+        "a new name is synced", "durable.py",
+        "    os.rename(temporary, path)\n    sync_folder(path.parent)\n", "    os.rename(temporary, path)\n",
+        "tests/test_durable.py",
+    ),
+    Mutant(
+        "what lies beyond the commit is cut off", "sinks/partial.py",
+        "                os.ftruncate(fd, length)\n", "",
+        "tests/sinks/test_partial.py", "beyond_the_commit",
+    ),
+    Mutant(
+        "a taken-over file is a new inode", "sinks/partial.py",
+        "            if not self._locked:\n                self._duplicate(fd, length)\n                return True\n", "",
+        "tests/sinks/test_partial.py",
+    ),
+    Mutant(
+        "a failed write is the end of it", "sinks/partial.py",
+        "        except BaseException:\n            self._failed = True\n            raise\n", "        except BaseException:\n            raise\n",
+        "tests/sinks/test_partial.py",
+    ),
+    Mutant(
+        "publishing replaces no file that came meanwhile", "sinks/placing.py",
+        "        os.link(path, target, follow_symlinks=False)\n", "        os.rename(path, target)\n",
+        "tests/sinks/test_partial.py",
+    ),
+    Mutant(
+        "rejects are durable before their rows", "sinks/quarantine.py",
+        '        self._file.sync()\n        return self._inner.commit(replace(checkpoint, aside={"length": self._file.length}))\n',
+        '        done = self._inner.commit(replace(checkpoint, aside={"length": self._file.length}))\n        self._file.sync()\n        return done\n',
+        "tests/sinks/test_quarantine.py",
+    ),
+    # ------------------------------------------------------------------------------------------------ stores
+    Mutant(
+        "a store compares before it replaces", "stores/files.py",
+        "                if (stored.version if stored else 0) != version:\n                    return False\n", "",
+        "tests/stores/test_contract.py", "TestFileStore",
+    ),
+    Mutant(
+        "a store's lock is exclusive", "stores/files.py",
+        "return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "return fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        "tests/stores/test_contract.py", "TestFileStore",
+    ),
+    Mutant(
+        "a lost answer is looked into", "stores/sql.py",
+        "            return self._decide(change, make=version == 0) or self._text(name) == text\n", "            return False\n",
+        "tests/crash/test_connections.py", "of_the_store and after",
+    ),
+    Mutant(
+        "a damaged record is an error", "checkpoint.py",
+        '    if zlib.crc32(_dump(body).encode()) != sealed["crc32"]:\n        raise ValueError("checksum")\n', "",
+        "tests/test_checkpoint.py",
+    ),
+    # --------------------------------------------------------------------------------------- sources, secrets
+    Mutant(
+        "the position is behind the batch", "sources/sql.py",
+        'return Batch(chunk.rows, {"after": chunk.last, "row": count, "end": end}, row + 1, fraction)',
+        'return Batch(chunk.rows, {"after": chunk.first, "row": count, "end": end}, row + 1, fraction)',
+        "tests/sources/test_contract.py",
+    ),
+    Mutant(
+        "no password in a text", "database.py",
+        "    text = _NETLOC.sub(lambda m: f\"{m['scheme']}{m['user']}:***@\", text)\n", "",
+        "tests/test_secrets.py",
+    ),
+]  # fmt: skip
+
+
+def main(words: Sequence[str]) -> int:
+    """Try all, or those whose rule holds one of the words; 1 if any got away."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="only mutants whose rule holds one of these")
+    wanted = parser.parse_args(words).words
+    chosen = [m for m in MUTANTS if not wanted or any(word in m.rule for word in wanted)]
+    away = [mutant for mutant in chosen if not _caught(mutant)]
+    print(f"{len(chosen) - len(away)} of {len(chosen)} mutants were caught.")
+    return 1 if away else 0
+
+
+def _caught(mutant: Mutant) -> bool:
+    with tempfile.TemporaryDirectory(prefix="resumable-mutant-") as folder:
+        copy = Path(folder) / "resumable"
+        shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        path = copy / mutant.file
+        path.write_text(mutant.applied(path.read_text()))
+        status = _tests(mutant, folder)
+    # 1: tests failed. Anything else, an import that fails say, proves nothing.
+    said = {0: "GOT AWAY", 1: "caught", None: "caught (the tests hung)"}.get(status, f"INCONCLUSIVE ({status})")
+    where = f"{mutant.test}{f' -k {mutant.words!r}' if mutant.words else ''}"
+    print(f"{said}: {mutant.rule} [{mutant.file}], by {where}", flush=True)
+    return status in (1, None)
+
+
+def _tests(mutant: Mutant, folder: str) -> int | None:
+    """pytest's exit status with the copy in `folder` in place of the package; None if it hung."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=line", mutant.test]
+    command += ["-k", mutant.words] if mutant.words else []
+    environment = os.environ | {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = [sys.executable, "-c", "import resumable; print(resumable.__file__)"]
+    found = subprocess.run(ours, env=environment, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert found.startswith(folder), found
+    try:
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
