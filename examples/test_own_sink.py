@@ -22,7 +22,6 @@ class TestEventSink(SinkContract):
 
     def image(self, folder: Path) -> object:
         with closing(sqlite3.connect(folder / "events.db")) as database:
-            rows = [
-                database.execute(f"select * from {t}").fetchall() for t in ("sqlite_master", "events", "events_staging")
-            ]
-            return rows, database.execute("select run from events_ledger").fetchall()
+            tables = ("sqlite_master", "events", "events_staging")
+            image = {table: database.execute(f"select * from {table}").fetchall() for table in tables}
+            return image | {"runs": database.execute("select run from events_ledger").fetchall()}

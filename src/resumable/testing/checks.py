@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,8 +12,10 @@ from pathlib import Path
 __all__ = ["check", "equal", "refused", "told", "world"]
 
 MEMORY = "/dev/shm"  # noqa: S108 - the folder made in it has a name of its own
-LONGEST = 2_000
+LONGEST = 300
 """Characters of a value that a message shows."""
+MOST = 20
+"""Lines of a difference that a message shows."""
 
 
 def check(holds: object, what: str) -> None:
@@ -22,9 +25,9 @@ def check(holds: object, what: str) -> None:
 
 
 def equal(expected: object, actual: object, what: str) -> None:
-    """`what` was looked at; both values are shown if they differ."""
+    """`what` was looked at; if it isn't what was expected, the difference is shown, line by line."""
     if expected != actual:
-        raise AssertionError(f"{what}\n  should be: {_shown(expected)}\n  but is:    {_shown(actual)}")
+        raise AssertionError(f"{what} (- should be, + is):{_difference(expected, actual)}")
 
 
 def refused(kind: type[BaseException] | tuple[type[BaseException], ...], act: Callable[[], object], what: str) -> None:
@@ -61,3 +64,26 @@ def world() -> Iterator[Path]:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
+
+
+def _difference(expected: object, actual: object) -> str:
+    sides = list(_lines(expected)), list(_lines(actual))
+    changed = [
+        line for line in difflib.unified_diff(*sides, n=0, lineterm="") if not line.startswith(("--- ", "+++ ", "@@ "))
+    ]
+    more = [f"… and {len(changed) - MOST:,} lines more"] if len(changed) > MOST else []
+    return "".join(f"\n  {line[:LONGEST]}" for line in [*changed[:MOST], *more])
+
+
+def _lines(value: object, where: str = " ") -> Iterator[str]:
+    """A line for every row of what is in it, with the key that it lies under."""
+    if isinstance(value, str) and "\n" in value:
+        yield from (where + line for line in value.split("\n"))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _lines(inner, f"{where}{key}: ")
+    elif isinstance(value, list) or (isinstance(value, tuple) and any(isinstance(i, (list, dict)) for i in value)):
+        for inner in value:
+            yield from _lines(inner, where)
+    else:
+        yield f"{where}{value!r}"

@@ -30,7 +30,7 @@ PATIENCE = 120.0
 
 _write, _kill = os.write, os.kill  # the real ones
 
-moments = Moments(0, lambda after, before: None)
+moments = Moments()
 """The moments of this process: in a child of `crash` it may die at one of them."""
 
 
@@ -61,7 +61,8 @@ def crash(act: Callable[[], Json], *, at: int, effects: Effects = ()) -> Crashed
     """Run `act` in a child that dies by SIGKILL at its moment `at` (from 1; 0 never), if it has that many.
 
     A moment is before each call that changes a file or a database (effects.py), and in the middle of a write;
-    `effects` are more calls that count. What `act` returns must be JSON; what it raises is an `AssertionError` here.
+    `effects` are more calls that count. What `act` returns comes as JSON, or its `repr`; what it raises is an
+    `AssertionError` here.
     """
     with Process(lambda line: act(), at=at, effects=effects) as process:
         return process.end()
@@ -103,7 +104,7 @@ class Line:
         os.close(self._outgoing)
 
     def _send(self, kind: str, body: Json) -> None:
-        data = json.dumps([kind, body]).encode() + b"\n"
+        data = json.dumps([kind, body], default=repr).encode() + b"\n"
         while data:
             data = data[_write(self._outgoing, data) :]
 
@@ -193,7 +194,7 @@ def _live(act: Callable[[Line], Json], line: Line, at: int, effects: Effects) ->
             line._send("dies", [at, after, before])
             _kill(os.getpid(), signal.SIGKILL)
 
-        moments.__init__(at, die)  # type: ignore[misc]
+        moments.at, moments.die, moments.passed = at, die, []
         watch(moments, effects)
         result = act(line)
         line._send("ended", [result, moments.passed])

@@ -36,10 +36,11 @@ LOOKS = ("SELECT", "PRAGMA", "SHOW", "SET")
 
 
 class Moments:
-    """Counts the moments of the main thread, and calls `die(after, before)` at number `at`; 0 is never."""
+    """Counts the moments of the main thread, and calls `die(after, before)` at number `at` (0: never)."""
 
-    def __init__(self, at: int, die: Callable[[str, str], None]) -> None:
-        self.at, self._die, self._quiet = at, die, False
+    def __init__(self) -> None:
+        self.at, self._quiet = 0, False
+        self.die: Callable[[str, str], None] = lambda after, before: None
         self.passed: list[str] = []
         """What came next at each moment so far."""
 
@@ -48,7 +49,7 @@ class Moments:
         if self._unseen():
             return
         if self.nearly():
-            self._die(self.passed[-1] if self.passed else "the start", before)
+            self.die(self.passed[-1] if self.passed else "the start", before)
         self.passed.append(before)
 
     def nearly(self) -> bool:
