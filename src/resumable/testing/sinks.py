@@ -152,7 +152,7 @@ class SinkContract(KilledRuns):
     @contextmanager
     def _goes_on(self) -> Iterator[Trial]:
         """Whatever is done to the run, it goes on from there, and ends as if nothing had been."""
-        after = self._after()
+        after = self._after
         with self._trial() as trial:
             yield trial
             with trial.open(9) as writer:

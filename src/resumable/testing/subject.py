@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -56,6 +57,7 @@ class SinkUnderTest:
         with self._trial() as trial:
             return self.image(trial.folder)
 
+    @cached_property
     def _after(self) -> object:
         """The image after a run that nobody disturbed: what it imports needn't be imported by every child."""
         with self._trial() as trial:
