@@ -24,8 +24,8 @@ import pytest
 from sweeps import CELLS, Bench, sweep
 from syscalls import Strike
 
-POINTS = {"run": 9, "resume": 6, "terminate": 6, "undo": 5}
-"""Of each cell, in the short form."""
+FEW = {"run": 9, "resume": 6, "terminate": 6, "undo": 5}
+"""Points of each cell, in the short form."""
 PAIRS, PAIRS_LONG = 4, 50
 """Second kills of each cell."""
 
@@ -37,7 +37,7 @@ each_cell = pytest.mark.parametrize("bench", CELLS, ids="-".join, indirect=True)
 @each_cell
 def test_a_run_that_dies_at_any_call_is_ended_by_the_same_call(bench: Bench, tried: Tried, *, long: bool) -> None:
     """Killed before each call of a run, then run again: as if nothing had happened."""
-    points = _points(bench, "run", long=long)
+    points = Points(bench, "run", long=long)
     for at in points:
         assert "completed" == bench.ends("run"), at
         bench.assert_completed(at)
@@ -47,7 +47,7 @@ def test_a_run_that_dies_at_any_call_is_ended_by_the_same_call(bench: Bench, tri
 @each_cell
 def test_a_resume_that_dies_at_any_call_is_ended_by_the_same_call(bench: Bench, tried: Tried, *, long: bool) -> None:
     """Paused after two commits, and killed before each call of the next session."""
-    points = _points(bench, "resume", long=long)
+    points = Points(bench, "resume", long=long)
     for at in points:
         assert "completed" == bench.ends("run"), at
         bench.assert_completed(at)
@@ -57,7 +57,7 @@ def test_a_resume_that_dies_at_any_call_is_ended_by_the_same_call(bench: Bench, 
 @each_cell
 def test_a_terminate_that_dies_at_any_call_is_ended_by_the_same_call(bench: Bench, tried: Tried, *, long: bool) -> None:
     """Paused after two commits, called off, killed before each call of that: to the letter as it was."""
-    points = _points(bench, "terminate", long=long)
+    points = Points(bench, "terminate", long=long)
     for at in points:
         assert "terminated" == bench.ends("undo"), at
         bench.assert_untouched(at)
@@ -67,7 +67,7 @@ def test_a_terminate_that_dies_at_any_call_is_ended_by_the_same_call(bench: Benc
 @each_cell
 def test_a_run_that_dies_at_any_call_can_be_called_off(bench: Bench, tried: Tried, *, long: bool) -> None:
     """Killed before each call of a run, then terminated: to the letter as it was, unless all was published."""
-    points = _points(bench, "run", long=long, of="undo")
+    points = Points(bench, "run", long=long, of="undo")
     for at in points:
         if bench.ends("undo") != "AlreadyCompleted":
             bench.assert_untouched(at)
@@ -131,7 +131,7 @@ def test_no_call_is_missed(bench: Bench, missing: Callable[[str], Any], tmp_path
     tried(f"calls counted and seen by strace, {bench}: {seen.total()}")
 
 
-class _points:
+class Points:
     """The calls at which a process that does `act` has died, each from a fresh beginning."""
 
     def __init__(self, bench: Bench, act: str, *, long: bool, of: str = "") -> None:
@@ -139,7 +139,7 @@ class _points:
         self.total, self.landed = bench.total(act), 0
 
     def __iter__(self) -> Iterator[int]:
-        for at in sweep(self.total, POINTS[self.of], self.long, self._dies):
+        for at in sweep(self.total, FEW[self.of], self.long, self._dies):
             self.landed += 1
             yield at
 
@@ -149,6 +149,6 @@ class _points:
 
     def tell(self, tried: Tried) -> None:
         """Fails if it was inconclusive."""
-        wanted = self.total * 0.9 if self.long else POINTS[self.of]
+        wanted = self.total * 0.9 if self.long else FEW[self.of]
         assert self.landed >= wanted, f"inconclusive: of {self.total} calls only {self.landed} were met"
         tried(f"kills at a system call, {self.of}, {self.bench}: {self.landed} landed, of {self.total} calls")
