@@ -8,6 +8,7 @@ but modules is inherited. It ends with whoever started it. Linux only, as are PR
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -75,10 +77,6 @@ class Forks:
     """
 
     def __init__(self, *modules: str, rows: int = 1_000, preload: Path | None = None) -> None:
-        # What the server makes is orphaned at once, and so becomes our child.
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "prctl")
         ours = os.environ.get("PYTHONPATH")
         self.environment = os.environ | {
             "JOB_ROWS": str(rows),
@@ -118,8 +116,19 @@ class Forks:
             "cwd": str(cwd or Path.cwd()),
             "env": {k: v for k, v in os.environ.items() if not k.startswith("RESUMABLE")},
         }  # fmt: skip
-        with self._lock:
+        with self._lock, _adopting():
             self._asking.sendall(json.dumps(request).encode() + b"\n")
             answer = self._answers.readline()
         assert answer, "the fork server has ended"
         return Process(int(answer))
+
+
+@contextlib.contextmanager
+def _adopting() -> Iterator[None]:
+    """Whoever is orphaned below us becomes our child; not for longer, or other tests' orphans would be ours to bury."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

@@ -57,7 +57,11 @@ class Bench:
 
     def process(self, act: str, strike: Strike = Strike()) -> int:  # noqa: B008 - it is frozen
         """The exit status of a process that does `act` (see `parts.work`), struck or not."""
-        return self.forks.start("parts:work", *self.work(act, strike), out=self.out, err=self.err).wait(PATIENCE)
+        process = self.forks.start("parts:work", *self.work(act, strike), out=self.out, err=self.err)
+        try:
+            return process.wait(PATIENCE)
+        finally:
+            process.kill()  # if it hangs
 
     def work(self, act: str, strike: Strike = Strike()) -> tuple[Any, ...]:  # noqa: B008
         """The arguments of `parts.work`."""
