@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import replace
-from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +24,7 @@ from resumable import control
 from resumable.checkpoint import Checkpoint
 from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError
 from resumable.protocols import Claimant
+from resumable.sinks.birth import Birth
 from resumable.sinks.connection import Connection
 from resumable.sinks.ledger import NAME, Ledger, Row
 
@@ -33,22 +33,6 @@ __all__ = ["recover", "superseded"]
 QUIET = 10.0
 """Seconds without a commit after which a runner that can't be asked is taken for dead."""
 ATTEMPTS = 8
-
-
-class Birth(Protocol):
-    """What a new run makes."""
-
-    def begin(self) -> Checkpoint:
-        """Make staging; the first checkpoint. Refuses before anything is made."""
-        ...
-
-    def enter(self) -> None:
-        """Make what must come about with the ledger row, in its transaction."""
-        ...
-
-    def unmake(self) -> None:
-        """Take back what `begin` made."""
-        ...
 
 
 def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, birth: Birth) -> Checkpoint:

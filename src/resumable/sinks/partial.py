@@ -23,9 +23,10 @@ from pathlib import Path
 
 from resumable.checkpoint import ClaimId
 from resumable.durable import sync_folder
-from resumable.errors import AlreadyRunning, TargetChanged, TargetError
+from resumable.errors import TargetChanged
+from resumable.sinks.filefaults import closed, exists, locked, lost, shorter, superseded, telling
 from resumable.sinks.naming import Found, Names
-from resumable.sinks.placing import IfExists, copy_start, exists, link_new, lock, lost, superseded, telling, write_at
+from resumable.sinks.placing import IfExists, copy_start, link_new, lock, write_at
 
 __all__ = ["PartialFile"]
 
@@ -108,11 +109,7 @@ class PartialFile:
         with telling("cut back the partial file of", self.target):
             size = os.fstat(fd).st_size
             if size < length:
-                raise TargetChanged(
-                    f"The partial file of {self.target} has {size:,} bytes, but {length:,} were committed.",
-                    safe="Nothing was changed.",
-                    do="Bring the file back, or terminate the run and begin anew.",
-                )
+                raise shorter(self.target, size, length)
             self.length = length
             if not self._locked:
                 self._duplicate(fd, length)
@@ -129,11 +126,7 @@ class PartialFile:
         if os.fstat(self._fd).st_ino != found.inode:
             return False
         if not self._locked and not takeover:
-            raise AlreadyRunning(
-                f"Another process is writing {self.target}: it holds the lock on the partial file.",
-                safe="Nothing was changed.",
-                do="Wait for it, pause it, or fence it off with takeover (--takeover).",
-            )
+            raise locked(self.target)
         os.rename(found.path, self._names.own)
         self.inode, self._path = found.inode, self._names.own
         return os.lstat(self._names.own).st_ino == found.inode
@@ -284,11 +277,7 @@ class PartialFile:
     def _descriptor(self) -> int:
         if self._fd is not None and not self._failed:
             return self._fd
-        raise TargetError(
-            f"Can't write {self.target}: {'an earlier write has failed' if self._failed else 'it is closed'}.",
-            safe="What was committed is safe.",
-            do="Run the same again: it goes on from the last commit.",
-        )
+        raise closed(self.target, failed=self._failed)
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

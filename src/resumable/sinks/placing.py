@@ -1,31 +1,25 @@
-"""What the file system is asked for when a file is put in its place, and its answers in our words."""
+"""What the file system is asked for when a file is put in its place."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from resumable.errors import Superseded, TargetChanged, TargetError, TargetExists
+from resumable.errors import TargetError, TargetExists
 
 __all__ = [
     "IfExists",
     "copy_start",
-    "exists",
     "inspect_target",
     "link_new",
     "lock",
-    "lost",
     "rename_new",
-    "superseded",
-    "telling",
     "write_at",
 ]
 
@@ -34,7 +28,6 @@ IfExists: TypeAlias = Literal["fail", "replace"]
 COPY = 8 * 2**20
 """Bytes copied at a time."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -66,49 +59,6 @@ def inspect_target(target: Path, if_exists: IfExists) -> os.stat_result | None:
             do="Move it away, or say if_exists='replace' (--if-exists replace).",
         )
     return found
-
-
-def exists(target: Path) -> TargetExists:
-    """The error for a file that somebody has put at the target while the run was writing."""
-    return TargetExists(
-        f"{target} exists: somebody has put a file there since the run began.",
-        safe="It was not touched, and all that this run has written is kept.",
-        do="Move it away and run the same again.",
-    )
-
-
-def lost(target: Path) -> TargetChanged:
-    """The error for a partial file that isn't there any more."""
-    return TargetChanged(
-        f"The partial file of {target} is gone: {target.parent} no longer has the file that the run was writing.",
-        safe="Nothing was changed.",
-        do="Move it back if it was moved (a copy isn't the same file); else terminate the run and begin anew.",
-    )
-
-
-def superseded(target: Path, epoch: int = 0) -> Superseded:
-    """The error for a partial file that is another runner's by now, whose claim has that epoch if it is known."""
-    error = Superseded(
-        f"The partial file of {target} is no longer this runner's: another has taken the run over.",
-        safe="What was committed is safe; this runner publishes nothing.",
-        do="Look at it with `resumable status`; if nobody runs it, the file was removed by hand: terminate the run.",
-    )
-    error.epoch = epoch
-    return error
-
-
-@contextlib.contextmanager
-def telling(what: str, target: Path) -> Iterator[None]:
-    """Turns the system's errors into `TargetError`."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in _FULL
-        raise TargetError(
-            f"Can't {what} {target}: {error.strerror or error}.",
-            safe="What was committed is safe.",
-            do="Make room, then run the same again." if full else "Put that right, then run the same again.",
-        ) from error
 
 
 def lock(fd: int) -> bool:

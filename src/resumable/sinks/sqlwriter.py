@@ -16,20 +16,20 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import ConnectionLost, ResumableError, TargetChanged, TargetError, UsageError
+from resumable.errors import ConnectionLost, ResumableError, TargetChanged, TargetError
 from resumable.protocols import Batch, Claimant, Reject
+from resumable.sinks.birth import Birth, written
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
-from resumable.sinks.layout import again, lay_out
+from resumable.sinks.layout import again
 from resumable.sinks.ledger import Ledger
 from resumable.sinks.opening import recover, superseded
 from resumable.sinks.publishing import publish
 from resumable.sinks.rows import Numbers, bad_row, cast, numbered, store, without
-from resumable.sinks.staging import make, staging_name, sweep
+from resumable.sinks.staging import make, sweep
 
 if TYPE_CHECKING:
     from resumable.sinks.sql import SqlSink
@@ -43,47 +43,12 @@ class SqlWriter:
     def __init__(self, sink: SqlSink, c: Connection, claim: Claimant, last: Checkpoint) -> None:
         self._sink, self._c, self._claim, self._seen = sink, c, claim, last
         self._ledger = Ledger(c, claim.run)
-        self._layout: Layout | None = None
-        self._made = False
+        birth = Birth(sink, c, claim, self._ledger, last)
         with c.errors(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
-            self.last = recover(c, self._ledger, claim, last, self)
+            self.last = recover(c, self._ledger, claim, last, birth)
+        self._layout: Layout | None = birth.layout
+        self._made = False
         self._reload()
-
-    # ------------------------------------------------------------------------------- what a new run makes
-
-    def begin(self) -> Checkpoint:
-        """Make staging; the first checkpoint."""
-        sink, c, last = self._sink, self._c, self._seen
-        with c.reading():
-            layout = lay_out(c, sink.table, _schema(last), sink.if_exists, sink.key, sink.staging)
-        self._layout = layout
-        staging = sink.table if layout.mode == "direct" else staging_name(self._claim.run, self._claim.id)
-        if layout.mode != "direct":
-            make(c, staging, layout)
-        state = {
-            "table": sink.table,
-            "schema": c.schema,
-            "staging": staging,
-            "mode": layout.mode,
-            "key": list(layout.key),
-            "fresh": layout.table is None,
-            "rows": 0,
-            "shifts": [],
-        }
-        return last.next(claim=self._claim.id, sink=state)
-
-    def enter(self) -> None:
-        """A table that is loaded in plain view comes about with its ledger row, or anybody could have made it."""
-        if self._layout is not None and self._layout.mode == "direct":
-            self._c.dialect.create(self._c, self._sink.table, self._layout)
-
-    def unmake(self) -> None:
-        """Take back what `begin` made, as far as it can be."""
-        staging = staging_name(self._claim.run, self._claim.id)
-        with contextlib.suppress(SQLAlchemyError), self._c.transaction():
-            if self._c.dialect.kind(self._c, staging):
-                self._c.sql(f"DROP TABLE {self._c.qualified(staging)}")
-        self._ledger.drop()
 
     # ------------------------------------------------------------------------------------------- writing
 
@@ -292,7 +257,7 @@ class SqlWriter:
     def _again(self, staging: str | None) -> Layout:
         state, key = self._state, tuple(self._state["key"])
         return again(
-            self._c, state["table"], _schema(self.last), state["mode"], key, fresh=state["fresh"], staging=staging
+            self._c, state["table"], written(self.last), state["mode"], key, fresh=state["fresh"], staging=staging
         )
 
     def _patiently(self, act: Callable[[], None]) -> None:
@@ -313,10 +278,3 @@ class SqlWriter:
         with self._c.errors("The ledger can't be read"), self._c.reading():
             row = self._ledger.read()
         raise superseded(self._claim.run, row)
-
-
-def _schema(last: Checkpoint) -> pa.Schema:
-    schema = last.written if last.written is not None else last.schema
-    if schema is None:
-        raise UsageError("A new run needs a schema.", safe="Nothing was changed.", do="Begin it with a source.")
-    return schema

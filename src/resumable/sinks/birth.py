@@ -1,0 +1,72 @@
+"""What a new run makes in its target: staging first, then its row in the ledger, and with that a table in plain view."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from sqlalchemy.exc import SQLAlchemyError
+
+from resumable.checkpoint import Checkpoint
+from resumable.errors import UsageError
+from resumable.protocols import Claimant
+from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import Layout
+from resumable.sinks.layout import lay_out
+from resumable.sinks.ledger import Ledger
+from resumable.sinks.staging import make, staging_name
+
+if TYPE_CHECKING:
+    from resumable.sinks.sql import SqlSink
+
+__all__ = ["Birth", "written"]
+
+
+class Birth:
+    """Of a run whose beginning is `last`, number 0. `layout` is how its rows will lie, once it has begun."""
+
+    def __init__(self, sink: SqlSink, c: Connection, claim: Claimant, ledger: Ledger, last: Checkpoint) -> None:
+        self._sink, self._c, self._ledger, self._last = sink, c, ledger, last
+        self._claim, self._staging = claim, staging_name(claim.run, claim.id)
+        self.layout: Layout | None = None
+
+    def begin(self) -> Checkpoint:
+        """Make staging; the first checkpoint. Refuses before anything is made."""
+        sink, c, last = self._sink, self._c, self._last
+        with c.reading():
+            layout = lay_out(c, sink.table, written(last), sink.if_exists, sink.key, sink.staging)
+        self.layout = layout
+        if layout.mode != "direct":
+            make(c, self._staging, layout)
+        state = {
+            "table": sink.table,
+            "schema": c.schema,
+            "staging": sink.table if layout.mode == "direct" else self._staging,
+            "mode": layout.mode,
+            "key": list(layout.key),
+            "fresh": layout.table is None,
+            "rows": 0,
+            "shifts": [],
+        }
+        return last.next(claim=self._claim.id, sink=state)
+
+    def enter(self) -> None:
+        """A table that is loaded in plain view comes about with its ledger row, or anybody could have made it."""
+        if self.layout is not None and self.layout.mode == "direct":
+            self._c.dialect.create(self._c, self._sink.table, self.layout)
+
+    def unmake(self) -> None:
+        """Take back what `begin` made, as far as it can be."""
+        with contextlib.suppress(SQLAlchemyError), self._c.transaction():
+            if self._c.dialect.kind(self._c, self._staging):
+                self._c.sql(f"DROP TABLE {self._c.qualified(self._staging)}")
+        self._ledger.drop()
+
+
+def written(last: Checkpoint) -> pa.Schema:
+    """The schema of the rows that the sink is given."""
+    schema = last.written if last.written is not None else last.schema
+    if schema is None:
+        raise UsageError("A new run needs a schema.", safe="Nothing was changed.", do="Begin it with a source.")
+    return schema
