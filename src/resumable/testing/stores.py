@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,12 +15,12 @@ from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record
 from resumable.errors import AlreadyRunning, Superseded
 from resumable.testing.checks import check, equal, refused, told, world
 from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
+from resumable.testing.crowd import EACH, PROCESSES, add, together
 from resumable.testing.effects import Effects
 from resumable.testing.records import NAMES, full_record
 
 __all__ = ["StoreContract"]
 
-PROCESSES, EACH = 4, 25
 PATIENCE = 20.0
 """Seconds after which a request counts as not heard."""
 
@@ -147,7 +146,7 @@ class StoreContract:
 
             def work() -> None:
                 try:
-                    _add(store)
+                    add(store)
                 except BaseException as problem:
                     problems.append(problem)
 
@@ -163,7 +162,7 @@ class StoreContract:
         """Four processes add to one record, made by whoever comes first: each success counts once."""
         if self.shared:
             with world() as folder:
-                self._together(folder, lambda line: _add(self.store(folder)))
+                together(lambda line: add(self.store(folder)))
                 self._sum(folder)
 
     def test_one_of_many_gets_the_run(self) -> None:
@@ -182,7 +181,7 @@ class StoreContract:
             return None
 
         with world() as folder:
-            answers = sorted(self._together(folder, rush, PROCESSES))
+            answers = sorted(together(rush, PROCESSES))
             equal(["has it", *["refused"] * (PROCESSES - 1)], answers, f"What {PROCESSES} claims at once were told")
 
     # --------------------------------------------------------------------------------------------- claims
@@ -286,37 +285,9 @@ class StoreContract:
         moments("the end")
         return done
 
-    # ------------------------------------------------------------------------------------------- in common
-
-    def _together(self, folder: Path, act: Callable[[Line], Json], answers: int = 0) -> list[str]:
-        """Processes that begin at the same moment; what each says first, then they end."""
-
-        def waiting(line: Line) -> Json:
-            line.hear()
-            return act(line)
-
-        with ExitStack() as stack:
-            processes = [stack.enter_context(Process(waiting)) for _ in range(PROCESSES)]
-            for process in processes:
-                process.line.say("go")
-            said = [str(process.line.hear()[0]) for process in processes[:answers]]
-            for process in processes[:answers]:
-                process.line.say("end")
-            for process in processes:
-                process.result()
-            return said
-
     def _sum(self, folder: Path) -> None:
         record = self.store(folder).load("sum") or Record()
         equal(PROCESSES * EACH, record.beat, f"{PROCESSES} times {EACH} additions, each of which was told True")
-
-
-def _add(store: CheckpointStore) -> None:
-    for _ in range(EACH):
-        while True:
-            record = store.load("sum") or Record()
-            if store.swap("sum", record.version, Record(record.version + 1, beat=record.beat + 1)):
-                break
 
 
 def _hear(claim: control.Claim) -> None:
