@@ -21,7 +21,7 @@ __all__ = ["MUTANTS", "Mutant"]
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "resumable"
-PATIENCE = 300
+PATIENCE = 120
 """Seconds after which a run of tests hangs; a mutant that makes them hang is caught by that."""
 
 
@@ -58,7 +58,7 @@ MUTANTS = [
     Mutant(
         "save what was found before the first write", "opening.py",
         "        try:\n            claim.save(last)\n        except Superseded:\n            writer.undo()\n            raise\n", "",
-        "tests/test_session.py",
+        "tests/test_model.py",
     ),
     Mutant(
         "a refused opening undoes what it made", "opening.py",
