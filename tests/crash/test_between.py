@@ -316,3 +316,20 @@ def test_a_forked_child_that_ends_leaves_the_run_to_its_parent(database: str) ->
     assert "running" == made.status
     assert [4, 6, 6] == [step.rows for step in steps]
     assert [(n,) for n in range(1, 7)] == Target(database).all("SELECT * FROM t")
+
+
+def test_a_runner_that_slept_through_the_run_makes_no_staging_when_it_wakes(database: str) -> None:
+    """It was stopped before its first row, and staging went with the run that another completed: it is told so."""
+    target, store = Target(database), MemoryStore()
+    made = pipeline(database, store)
+    with control.claim(store, "m", beat=False) as claim:
+        sleeping = made._plan.sink.open(
+            Claimant("m", claim.id, claim.owner, claim.known),
+            Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()),
+        )
+        claim.save(sleeping.last)
+        assert 6 == list(pipeline(database, store).steps(takeover=True))[-1].rows
+        with pytest.raises(Superseded):
+            sleeping.write(Batch(pa.RecordBatch.from_pydict({"n": [1]}), {"n": 1}))
+        sleeping.__exit__(None, None, None)
+    assert [] == target.staging()

@@ -250,7 +250,7 @@ class SqlWriter:
                     do="Restore it, or begin anew (--restart, pipeline.restart()).",
                 )
             with c.errors("Staging can't be made"):
-                make(c, state["staging"], self._layout)
+                make(c, state["staging"], self._layout, self._check)
         self._made = True
         return self._layout
 
@@ -259,6 +259,12 @@ class SqlWriter:
         return again(
             self._c, state["table"], written(self.last), state["mode"], key, fresh=state["fresh"], staging=staging
         )
+
+    def _check(self) -> None:
+        """The row is locked and mine: one that slept through the run must not make anything after it."""
+        row = self._ledger.read(lock=True)
+        if row is None or row.claim != self._claim.id:
+            raise superseded(self._claim.run, row)
 
     def _patiently(self, act: Callable[[], None]) -> None:
         # A table that is loaded in plain view may be in others' use: their connections aren't ours to end.

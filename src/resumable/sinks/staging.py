@@ -7,6 +7,7 @@ writing its ledger row can be found: `resumable_<hash of the run>_<epoch>_<token
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,10 +35,14 @@ def staging_name(run: str, claim: ClaimId) -> str:
     return f"{prefix(run)}{digits}_{token}"
 
 
-def make(c: Connection, staging: str, layout: Layout) -> None:
-    """Make the staging table, unless it is there: its name carries the claim, so nobody else's can be."""
+def make(c: Connection, staging: str, layout: Layout, check: Callable[[], object] = lambda: None) -> None:
+    """Make the staging table, unless it is there: its name carries the claim, so nobody else's can be.
+
+    `check` comes first, in the same transaction, and may refuse.
+    """
     try:
         with c.transaction():
+            check()
             if not c.dialect.kind(c, staging):
                 c.dialect.stage(c, staging, layout)
     except SQLAlchemyError:
