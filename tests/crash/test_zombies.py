@@ -1,8 +1,8 @@
 """Zombies: a runner that is stopped before any system call, taken over, and woken when all is decided.
 
-SIGSTOP comes before the N-th call that changes a file or talks to a server (syscalls.c), wherever that is: inside a
-transaction, between two writes, before its first save. Another process takes the run over and completes it, or calls
-it off; then the zombie goes on, and changes nothing. A stop while it holds a lock of SQLite or of a store, which
+SIGSTOP comes before the N-th call that opens, reads or changes a file or talks to a server (syscalls.c), wherever
+that is: inside a transaction, between two writes, before its first save. Another process takes the run over and
+completes it, or calls it off; then the zombie goes on, and changes nothing. A stop while it holds a lock of SQLite or of a store, which
 nobody can take from it, is let go on and not counted. test_runners.py shows the same on the command line.
 """
 
@@ -14,8 +14,7 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -23,10 +22,12 @@ import pytest
 from forks import Process
 from jobs import sqlite_free
 from sweeps import Bench
-from syscalls import Strike
+from syscalls import CHANGES, NETWORK, Strike
 
-POINTS, POINTS_LONG = 4, 100
+POINTS, POINTS_LONG = 2, 100
 """Zombies of each cell and ending."""
+CALLS = (*CHANGES, *NETWORK, "open", "read", "pread")
+"""Those that only look, too: between two changes nobody holds a lock."""
 PATIENCE = 120.0
 
 Tried = Callable[[str], None]
@@ -42,8 +43,8 @@ each_cell = pytest.mark.parametrize(
 @each_cell
 def test_a_zombie_changes_nothing_of_a_run_that_was_completed(bench: Bench, tried: Tried, *, long: bool) -> None:
     """It is told that the run was taken over; rows, order, bytes and triggers are as from one runner."""
-    told = []
-    for at, zombie in _zombies(bench, long=long):
+    told: list[str] = []
+    for at, zombie in _zombies(bench, told, long=long):
         assert "completed" == bench.ends("take"), at
         bench.assert_completed(at)
         after = bench.sink.image(bench.place)
@@ -56,15 +57,16 @@ def test_a_zombie_changes_nothing_of_a_run_that_was_completed(bench: Bench, trie
 @each_cell
 def test_a_zombie_changes_nothing_of_a_run_that_was_called_off(bench: Bench, tried: Tried, *, long: bool) -> None:
     """Terminated while it sleeps: the target is as it was before the run, to the letter, and stays so."""
-    told = []
-    for at, zombie in _zombies(bench, long=long):
+    told: list[str] = []
+    for at, zombie in _zombies(bench, told, long=long):
+        published = _published(bench)
         end = bench.ends("evict")
         if end == "Terminated":
             bench.assert_untouched(at)
         else:
-            assert end in ("AlreadyCompleted", "UnknownRun"), at
+            assert end == "UnknownRun" or (published and end in ("AlreadyCompleted", "completed")), (at, end)
         told.append(_wake(zombie, bench))
-        if told[-1] == "completed":  # it had not begun, or all was published when it was stopped
+        if published or told[-1] == "completed":  # the others had not begun when they were stopped
             bench.assert_completed(at)
         else:
             assert told[-1] in ("Superseded", "Terminated"), at
@@ -72,24 +74,29 @@ def test_a_zombie_changes_nothing_of_a_run_that_was_called_off(bench: Bench, tri
     _tell(tried, bench, "called off", told)
 
 
-def _zombies(bench: Bench, *, long: bool) -> Any:
-    """Runners, each stopped before a call at random, that hold nothing which can't be taken from them."""
-    total, landed, tries = bench.total("run"), 0, 0
-    while landed < (POINTS_LONG if long else POINTS):
+def _zombies(bench: Bench, told: list[str], *, long: bool) -> Iterator[tuple[int, Process]]:
+    """Runners, each stopped before a call at random, that hold nothing which can't be taken from them.
+
+    So many that enough of them, as they have `told`, had something to lose: some had not begun, or were through.
+    """
+    bench.total("run")  # what others are compared with
+    bench.fresh()
+    assert "completed" == bench.ends("run")
+    total = sum(bench.said["counts"][call] for call in CALLS)
+    out = bench.out.with_name("zombie")
+    for _ in range(40 * POINTS_LONG):
+        if _fenced(told) >= (POINTS_LONG if long else POINTS):
+            return
         bench.fresh()
-        at, tries = random.randint(1, total), tries + 1
-        assert tries < 50 * POINTS_LONG, "inconclusive: hardly a stop lands"
-        out = bench.out.with_name("zombie")
-        zombie = bench.forks.start(
-            "parts:work", *bench.work("run", Strike("stop", at)), out=out, err=out.with_suffix(".err")
-        )
-        if not _stopped(zombie):
-            continue
-        if _free(bench):
-            landed += 1
-            yield at, zombie
-        else:
-            _wake(zombie, bench)
+        at = random.randint(1, total)
+        work = bench.work("run", Strike("stop", at, CALLS))
+        zombie = bench.forks.start("parts:work", *work, out=out, err=out.with_suffix(".err"))
+        if _stopped(zombie):
+            if _free(bench):
+                yield at, zombie
+            else:
+                _wake(zombie, bench)
+    pytest.fail(f"inconclusive: of {len(told)} zombies {_fenced(told)} had anything to lose")
 
 
 def _stopped(zombie: Process) -> bool:
@@ -107,6 +114,12 @@ def _wake(zombie: Process, bench: Bench) -> str:
     assert zombie.wait(PATIENCE) in (0, 1), out.with_suffix(".err").read_text()
     end: str = json.loads(out.read_text())["end"]
     return end
+
+
+def _published(bench: Bench) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return bool(bench.sink.right(bench.place))
+    return False
 
 
 def _free(bench: Bench) -> bool:
@@ -130,7 +143,9 @@ def _free(bench: Bench) -> bool:
     return True
 
 
+def _fenced(told: list[str]) -> int:
+    return sum(end in ("Superseded", "Terminated") for end in told)
+
+
 def _tell(tried: Tried, bench: Bench, how: str, told: list[str]) -> None:
-    fenced = sum(end in ("Superseded", "Terminated") for end in told)
-    assert fenced, f"inconclusive: none of {len(told)} zombies had anything to lose"
-    tried(f"zombies, {bench}: {len(told)} woke in a run that was {how}, {fenced} of them fenced off")
+    tried(f"zombies, {bench}: {len(told)} woke in a run that was {how}, {_fenced(told)} of them were fenced off")
