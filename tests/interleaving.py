@@ -25,7 +25,7 @@ from resumable.errors import ResumableError, StoreError
 from resumable.pipeline import Pipeline
 from worlds import World
 
-__all__ = ["ENDED", "EVENTS", "Choice", "Schedule", "Sim", "SteppedStore", "still"]
+__all__ = ["ENDED", "EVENTS", "Choice", "Schedule", "Sim", "SteppedStore", "Still", "at_once", "still"]
 
 Choice: TypeAlias = int | tuple[int, int]
 """A session, or an event with a number: which of the older records comes back."""
@@ -71,8 +71,13 @@ class Still:
 
     def join(self, timeout: float) -> None: ...
 
+    @staticmethod
+    def module() -> Any:
+        """In place of `threading` in control.py."""
+        return SimpleNamespace(Thread=Still, Lock=threading.Lock, Event=threading.Event, current_thread=lambda: None)
 
-class _at_once:
+
+class at_once:
     """Reading in the same thread: the reader thread touches neither store nor sink."""
 
     def __init__(self, items: Iterator[Any]) -> None:
@@ -96,12 +101,11 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
         return f"{me['name']}x{me['claims']}"
 
     monkeypatch.setattr(control, "me", lambda: OWNER)
-    still = SimpleNamespace(Thread=Still, Lock=threading.Lock, Event=threading.Event, current_thread=lambda: None)
-    monkeypatch.setattr(control, "threading", still)
+    monkeypatch.setattr(control, "threading", Still.module())
     monkeypatch.setattr(control, "secrets", SimpleNamespace(token_hex=token))
     for module in (control, resumable.patience, resumable.session):
         monkeypatch.setattr(module, "time", CLOCK)
-    monkeypatch.setattr(resumable.session, "ahead", _at_once)
+    monkeypatch.setattr(resumable.session, "ahead", at_once)
 
 
 # ------------------------------------------------------------------------------------------ one execution
