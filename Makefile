@@ -39,6 +39,7 @@ mutants: .venv/test  ## break each rule of the library on purpose, and see the t
 bench: .venv/bench  ## measure upload, export and resume beside other tools (SCALE=1: 766 MB)
 	@$(BIN)/python benchmarks/load.py --scale $(or $(SCALE),0.2)
 	@$(BIN)/python benchmarks/resume.py --scale $(or $(SCALE),0.2)
+	@$(BIN)/python benchmarks/reconnect.py --scale $(or $(SCALE),0.2)
 
 format: .venv/lint  ## put the code into its format
 	@$(BIN)/ruff check --fix-only --quiet .
