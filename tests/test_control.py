@@ -417,6 +417,34 @@ def test_waiting_compares_no_two_clocks(store: MemoryStore, clock: float) -> Non
         wait_until_idle(store, "r", 0.02)
 
 
+def test_a_resume_stands_until_it_is_withdrawn(store: MemoryStore) -> None:
+    """It is not a runner's to hear; it outlives claims, saves and leaving, a failure that may pass, and no other."""
+    put(store, asked="resume")
+    with claim(store, "r") as mine:
+        assert "" == mine.asked == mine.save(Checkpoint(number=1))
+        mine.save(Checkpoint(number=2, halt="paused"), leave=True)
+    assert "resume" == get(store).asked
+    with claim(store, "r") as mine:
+        mine.save(Checkpoint(number=2, halt="failed"), leave=True, withdraw=True)
+    assert "" == get(store).asked
+
+
+def test_runners_that_die_in_a_row_are_counted(store: MemoryStore) -> None:
+    """From one commit to the next; one that leaves in good order begins the count anew."""
+    put(store, owner=replace(me(), born="1"), checkpoint=Checkpoint(number=1))
+    for falls in (1, 2, 3):
+        with claim(store, "r") as mine:
+            mine.save(mine.last)
+        assert falls == get(store).falls
+    with claim(store, "r") as mine:
+        mine.save(mine.last.next())
+        assert 0 == get(store).falls
+    with claim(store, "r") as mine:
+        mine.save(mine.last, leave=True)
+    with claim(store, "r"):
+        assert 0 == get(store).falls
+
+
 # ----------------------------------------------------------------------------------------------- status
 
 
@@ -440,6 +468,12 @@ def test_the_status_is_read_off_the_record() -> None:
             (Record(1, checkpoint=OVER), "completed"),
             (Record(1, checkpoint=replace(OVER, outcome="terminated")), "terminated"),
             (Record(1, checkpoint=replace(OVER, over=False)), "interrupted"),
+            (Record(1), "new"),
+            (Record(1, asked="resume"), "queued"),
+            (Record(1, asked="resume", checkpoint=Checkpoint(number=2, halt="paused")), "queued"),
+            (Record(1, asked="resume", checkpoint=OVER), "queued"),
+            (Record(1, asked="resume", owner=dead), "interrupted"),
+            (Record(1, asked="resume", owner=here, claim=ClaimId(1, "held")), "running"),
         ]
         assert [status(record) for record, _ in cases] == [expected for _, expected in cases]
     finally:

@@ -139,6 +139,8 @@ class Record:
     asked: Literal["", "pause", "resume", "terminate"] = ""
     asked_of: ClaimId = ClaimId()
     """A pause binds only this claim; terminate binds any; resume is for whoever serves the store."""
+    falls: int = 0
+    """Runners in a row that died before they committed anything."""
 
     def to_json(self) -> str:
         """One line of JSON, with a version and a checksum."""
@@ -148,6 +150,7 @@ class Record:
             "owner": None if self.owner is None else asdict(self.owner),
             "beat": self.beat,
             "beat_at": self.beat_at,
+            "falls": self.falls,
             "asked": self.asked,
             "asked_of": asdict(self.asked_of),
             "checkpoint": _plain(self.checkpoint),
@@ -166,6 +169,7 @@ class Record:
                 owner=None if body["owner"] is None else Owner(**body["owner"]),
                 beat=body["beat"],
                 beat_at=body["beat_at"],
+                falls=body.get("falls", 0),
                 asked=body["asked"],
                 asked_of=ClaimId(**body["asked_of"]),
             )

@@ -76,7 +76,9 @@ def status(record: Record | None) -> Status:
         return "queued"
     if last.over and last.outcome:
         return last.outcome
-    return "interrupted" if record.owner is not None else last.halt or "interrupted"
+    if record.owner is not None:
+        return "interrupted"
+    return last.halt or ("interrupted" if last.number else "new")
 
 
 def may_live(record: Record | None) -> bool:
@@ -102,9 +104,11 @@ class Claim:
         self._lock = threading.Lock()
         self._done = threading.Event()
 
-    def save(self, checkpoint: Checkpoint, *, leave: bool = False) -> Asked:
-        """Keep the checkpoint, if the claim still holds; answers with what is asked. `leave` gives the claim back."""
-        failed = leave and checkpoint.halt == "failed"
+    def save(self, checkpoint: Checkpoint, *, leave: bool = False, withdraw: bool = False) -> Asked:
+        """Keep the checkpoint, if the claim still holds; answers with what is asked.
+
+        `leave` gives the claim back; `withdraw`: no worker is to go on with the run unless asked again.
+        """
         with self._lock:
             record = self._swap(
                 lambda r: replace(
@@ -113,7 +117,8 @@ class Claim:
                     owner=None if leave else r.owner,
                     beat=r.beat + 1,
                     beat_at=time.time(),
-                    asked="" if checkpoint.over or (failed and r.asked == "resume") else r.asked,
+                    falls=0 if leave or checkpoint.number > r.checkpoint.number else r.falls,
+                    asked="" if checkpoint.over or (withdraw and r.asked == "resume") else r.asked,
                 )
             )
             self.last = checkpoint
@@ -238,6 +243,7 @@ def _enter(
             owner=me(),
             beat=record.beat + 1,
             beat_at=time.time(),
+            falls=0 if record.owner is None else record.falls + 1,
             asked=record.asked if kept else "",
         )
         if store.swap(name, record.version, new):

@@ -198,16 +198,15 @@ def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
             pass
         elif not last.number and not last.definition:
             claim.forget()
-        elif not last.number and isinstance(
-            error, UnknownRun
-        ):  # it was left to a worker, and called off before it began
+        elif not last.number and isinstance(error, UnknownRun):  # left to a worker, and called off before it began
             claim.save(replace(last, outcome="terminated", over=True), leave=True)
         elif last.over:
             claim.leave()
         elif isinstance(error, (Paused, GeneratorExit, KeyboardInterrupt)):
             claim.save(replace(last, halt="paused", error=""), leave=True)
         else:
-            claim.save(replace(last, halt="failed", error=redact(str(error) or type(error).__name__)), leave=True)
+            failed = replace(last, halt="failed", error=redact(str(error) or type(error).__name__))
+            claim.save(failed, leave=True, withdraw=not getattr(error, "transient", False))
     except Superseded as fenced:
         return fenced
     except Exception:  # safety doesn't rest on it
