@@ -28,7 +28,7 @@ HEIGHT = dict.fromkeys(CONNECTORS, 1) | {
 }
 HEIGHT |= {"__init__": 7, "testing": 8}
 """Of every module above the core, which is 0: a new module belongs to the core unless it is named here."""
-DRIVERS = {"celery", "numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}
+DRIVERS = {"celery", "kombu", "numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}
 CORE_NEEDS = {"pyarrow", "sqlalchemy"}
 
 
@@ -116,7 +116,7 @@ def test_the_pipeline_names_no_source_sink_or_store() -> None:
 
 def test_drivers_are_imported_only_where_they_are_used() -> None:
     """Optional packages are imported inside functions, or at the top of a module that bears their name."""
-    names = {"psycopg": "postgres"}
+    names = {"psycopg": "postgres", "kombu": "celery"}
     wrong = [
         str(i)
         for i in imports()
