@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import resumable
@@ -217,6 +218,37 @@ def test_terminate_outweighs_resume_and_pause(task: Task) -> None:
     assert "terminate" == run.asked
     run.terminate()
     assert ("terminated", task.before) == (run.status, task.image())
+
+
+def test_what_cannot_be_called_off_here_is_not_asked_for(tmp_path: Path, sqlite_url: str) -> None:
+    """No runner lives, and only its program can build it: refused, and the next session isn't told to roll back."""
+    store, url = MemoryStore(), sqlite_url
+    rows = pa.table({"id": range(200_000)})
+    for _ in resumable.upload(rows, url, "t", name=NAME, store=store, every=0):
+        break
+    run = Run(NAME, store)
+    with pytest.raises(Refused, match="Python program"):
+        run.terminate()
+    assert ("paused", "") == (run.status, run.asked)
+
+
+@pytest.mark.parametrize("store", ["file"], indirect=True)
+def test_the_command_line_leaves_a_run_to_a_worker(store: str, jobs: Jobs, task: Task) -> None:
+    """`resume --queue` asks and returns; `list` shows it, `pause` takes it back, a worker takes it up."""
+    jobs(*task.command(), store=store).committed(2).kill()
+    run = Run(NAME, store)
+    for command, said, status in (
+        (("resume", NAME, "--queue"), "is interrupted", "interrupted"),  # until somebody takes over from the dead
+        (("pause", NAME), "is interrupted", "interrupted"),
+        (("resume", NAME, "--queue"), "is interrupted", "interrupted"),
+    ):
+        job = jobs(*command, store=store)
+        assert 0 == job.end(), job.said
+        assert said in job.said
+        assert status == run.status
+    assert "resume" == run.asked
+    run.resume()
+    assert task.expected == task.result()
 
 
 def test_an_unknown_run_is_an_error(store: Any) -> None:

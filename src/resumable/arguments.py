@@ -122,6 +122,9 @@ def _parser(*, query: bool) -> argparse.ArgumentParser:
         made.add_argument(
             "--target", metavar="URL", help="the target again, with its password; or RESUMABLE_TARGET_URL"
         )
+    resume.add_argument(
+        "--queue", action="store_true", help="leave it to a worker that serves the store (resumable.celery)"
+    )
     for made in (terminate, pause):
         made.add_argument(
             "--wait", type=float, default=30.0, metavar="SECONDS", help="how long a live runner may take (30)"

@@ -19,11 +19,12 @@ from resumable import control
 from resumable.arguments import parse
 from resumable.checkpoint import CheckpointStore
 from resumable.database import redact
-from resumable.errors import AlreadyCompleted, CorruptCheckpoint, Paused, ResumableError, UnknownRun, UsageError
+from resumable.errors import CorruptCheckpoint, Paused, ResumableError, UnknownRun, UsageError
 from resumable.export import export
-from resumable.pipeline import Pipeline, pause
+from resumable.pipeline import Pipeline
 from resumable.progress import Progress, show
-from resumable.rebuild import again, rebuild
+from resumable.rebuild import again
+from resumable.run import Run
 from resumable.signals import pausing
 from resumable.stores import open_store
 from resumable.upload import upload
@@ -133,30 +134,22 @@ def _export(a: argparse.Namespace) -> int:
 
 
 def _resume(a: argparse.Namespace) -> int:
-    return _run(rebuild(open_store(a.store), a.name, source=a.source, target=a.target), a)
+    run = Run(a.name, a.store)
+    if a.queue:
+        run.ask("resume")
+        return _say(f"{a.name} is {run.status}.", DONE)
+    return _run(run.pipeline(source=a.source, target=a.target), a)
 
 
 def _terminate(a: argparse.Namespace) -> int:
-    store = open_store(a.store)
-    record = store.load(a.name)
-    if control.may_live(record):
-        control.ask(store, a.name, "terminate")
-        record = control.wait_until_idle(store, a.name, a.wait)
-    if control.status(record) == "completed":
-        raise AlreadyCompleted(
-            f"Run {a.name!r} is completed.",
-            safe="Nothing was changed: what it published stays.",
-            do="Undo it in the target itself if you must.",
-        )
-    if control.status(record) != "terminated":
-        rebuild(store, a.name, source=a.source, target=a.target).terminate(a.wait)
+    Run(a.name, a.store).terminate(a.wait, source=a.source, target=a.target)
     return _say(f"{a.name} is terminated: the target is as it was before.", DONE)
 
 
 def _pause(a: argparse.Namespace) -> int:
-    store = open_store(a.store)
-    pause(store, a.name, a.wait)
-    return _say(f"{a.name} is {control.status(store.load(a.name))}.", DONE)
+    run = Run(a.name, a.store)
+    run.pause(a.wait)
+    return _say(f"{a.name} is {run.status}.", DONE)
 
 
 def _list(a: argparse.Namespace) -> int:

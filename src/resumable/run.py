@@ -72,8 +72,11 @@ class Run:
 
     def terminate(self, wait: float = 30.0, *, source: str | None = None, target: str | None = None) -> None:
         """Call it off. A live runner is asked to, else it is rolled back here; see `Pipeline.terminate`."""
-        record = self._known(control.ask(self.store, self.name, "terminate"))
-        if control.may_live(record):
+        record = self._record()
+        # Otherwise nothing is asked before it is known that it can be done here: a request would stand.
+        never = record.owner is None and not record.checkpoint.number
+        if control.may_live(record) or never:
+            control.ask(self.store, self.name, "terminate")
             record = self._known(control.wait_until_idle(self.store, self.name, wait))
         status = control.status(record)
         if status == "completed":

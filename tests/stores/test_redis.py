@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import pytest
 
 import redisserver
-from jobs import until
+from jobs import NAME, Jobs, until, upload_task
 from resumable.checkpoint import Record
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 from resumable.stores import RedisStore
@@ -145,6 +145,23 @@ def test_what_was_answered_survives_kill_9_of_the_server(
         assert store.names() == ["a"]
     assert met == 3
     tried(f"Redis killed by kill -9 {met} times in the middle of swaps: all {answered[-1]} were there after it")
+
+
+def test_a_run_goes_on_by_itself_when_its_store_is_back(
+    own_redis: redisserver.Redis, jobs: Jobs, tmp_path: Path, sqlite_url: str
+) -> None:
+    """Redis is killed in mid-run and started again: the runner waits for it, and each row is there once."""
+    task, store = upload_task(tmp_path, sqlite_url), RedisStore(own_redis.url)
+    runner = jobs(*task.command(), store=own_redis.url).committed(2)
+    own_redis.kill()
+    until(lambda: "Trying again" in runner.out.read_text() or runner.process.poll() is not None, "it doesn't notice")
+    assert runner.process.poll() is None, f"inconclusive: it was through, or has given up: {runner.said}"
+    own_redis.start()
+    assert 0 == runner.end(), runner.said
+    assert task.expected == task.result()
+    record = store.load(NAME)
+    assert record is not None
+    assert record.checkpoint.over
 
 
 def test_connections_that_the_server_has_closed_are_replaced(own_redis: redisserver.Redis) -> None:
