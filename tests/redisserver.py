@@ -40,7 +40,7 @@ class Redis:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if self.process else self.start()
 
     def __exit__(self, *error: object) -> None:
         self.stop()

@@ -133,7 +133,8 @@ class RedisStore:
             denied = isinstance(error, (redis.AuthenticationError, redis.AuthorizationError))
             denied |= isinstance(error.__context__, ssl.SSLCertVerificationError)
             unanswered = isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)) and not denied
-            elsewhere = isinstance(error, (redis.ReadOnlyError, redis.ClusterError, redis.TryAgainError))
+            kind = _kind(error)
+            elsewhere = kind == "ReadOnlyError" or isinstance(error, (redis.ClusterError, redis.TryAgainError))
             if elsewhere:  # after a failover the same address leads to another server
                 self._client.connection_pool.disconnect(inuse_connections=False)
             said = reason(error)
@@ -142,7 +143,7 @@ class RedisStore:
             mine = StoreError(
                 f"The store {self.location} can't be {what}: {said}.",
                 safe="What was committed is safe.",
-                do=_advice(error),
+                do=_ADVICE.get(kind, "See that Redis is there, reachable and writable, and run the same again."),
             )
             mine.transient = unanswered or elsewhere
             raise mine from None  # the driver's own report may show what it was given
@@ -210,12 +211,18 @@ def _location(scheme: str, options: dict[str, Any]) -> str:
     return f"{scheme}://{f'{user}@' if user else ''}{host}:{options.get('port') or 6379}/{options.get('db') or 0}"
 
 
-def _advice(error: Exception) -> str:
-    advice = {
-        "AuthenticationError": "Give user and password in the URL, redis://user:password@host; RESUMABLE_STORE keeps it off the command line.",
-        "NoPermissionError": "Let the user EVAL, HGET, HSET, HDEL and HKEYS that key.",
-        "ReadOnlyError": "Name the primary, or wait until the failover is through, and run the same again.",
-        "BusyLoadingError": "Wait until Redis has loaded its data, and run the same again.",
-        "OutOfMemoryError": "Make room in Redis or raise its maxmemory, and run the same again.",
-    }
-    return advice.get(type(error).__name__, "See that Redis is there, reachable and writable, and run the same again.")
+def _kind(error: Exception) -> str:
+    """What Redis means; up to Redis 6, what fails in a script is told in the script's own error."""
+    for code, kind in (("-READONLY ", "ReadOnlyError"), ("-OOM ", "OutOfMemoryError")):
+        if code in str(error):
+            return kind
+    return type(error).__name__
+
+
+_ADVICE = {
+    "AuthenticationError": "Give user and password in the URL, redis://user:password@host; RESUMABLE_STORE keeps it off the command line.",
+    "NoPermissionError": "Let the user EVAL, HGET, HSET, HDEL and HKEYS that key.",
+    "ReadOnlyError": "Name the primary, or wait until the failover is through, and run the same again.",
+    "BusyLoadingError": "Wait until Redis has loaded its data, and run the same again.",
+    "OutOfMemoryError": "Make room in Redis or raise its maxmemory, and run the same again.",
+}
