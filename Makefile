@@ -11,13 +11,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PARALLEL = -n auto
 PYTHONS = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
-.PHONY: help demo test check crash mutants bench format clean
+.PHONY: help demo webapp test check crash mutants bench format clean
 
 help:  ## say what there is (this)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: .venv/demo  ## upload and export 336,776 real flights, killed in the middle and going on
 	@$(BIN)/python examples/demo.py
+
+webapp: .venv/webapp  ## start the web service of examples/webapp, with a private Redis and a worker
+	@$(BIN)/python examples/webapp/run.py
 
 test: .venv/test  ## run all tests (PostgreSQL is used if it is installed; see CONTRIBUTING.md)
 	@echo "make test: running the tests"
@@ -73,6 +76,11 @@ clean:  ## remove .venv, the demo's folder and caches
 .venv/test: .venv/base
 	@echo "Installing what the tests need ..."
 	@$(PIP) install --group test
+	@touch $@
+
+.venv/webapp: .venv/base
+	@echo "Installing Django, Celery and gunicorn ..."
+	@$(PIP) install --group webapp
 	@touch $@
 
 .venv/lint: .venv/test

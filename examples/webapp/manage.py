@@ -1,0 +1,10 @@
+"""Django's commands, with this site's settings: `python manage.py prepare`, `token NAME`, `tidy`."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+    execute_from_command_line(sys.argv)
