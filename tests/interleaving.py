@@ -7,25 +7,21 @@ the sink writes: `Rows` and `Files` in tests/worlds.py. tests/schedules.py tries
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from time import localtime, strftime
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import greenlet
-import pytest
 
-import resumable.patience
 import resumable.session
 from memory import MemorySource
-from resumable import control
+from resumable import control, liveness
 from resumable.checkpoint import Record
 from resumable.errors import ResumableError, StoreError
 from resumable.pipeline import Pipeline
+from stillness import CLOCK
 from worlds import World
 
-__all__ = ["ENDED", "EVENTS", "Choice", "Schedule", "Sim", "SteppedStore", "Still", "at_once", "still"]
+__all__ = ["ENDED", "EVENTS", "Choice", "Schedule", "Sim", "SteppedStore"]
 
 Choice: TypeAlias = int | tuple[int, int]
 """A session, or an event with a number: which of the older records comes back."""
@@ -43,73 +39,6 @@ EVENTS = {
 ENDED = ("completed", "Terminated", "UnknownRun")
 """How a session ends that leaves nothing behind; who was refused may have kept what is there."""
 ROWS = 2
-
-# ------------------------------------------------------------------------------------------ no time, no chance
-
-
-class Clock:
-    """Stands still, but for what claims need: the time is always that of the newest claim. Who sleeps wakes at once."""
-
-    def time(self) -> float:
-        return (Sim.entered.now + 0.5) / 1000
-
-    def monotonic(self) -> float:
-        return Sim.entered.slept
-
-    def sleep(self, seconds: float) -> None:
-        Sim.entered.slept += seconds
-
-    localtime, strftime = staticmethod(localtime), staticmethod(strftime)
-
-
-class Still:
-    """A heart that doesn't beat."""
-
-    def __init__(self, **options: Any) -> None: ...
-
-    def start(self) -> None: ...
-
-    def join(self, timeout: float) -> None: ...
-
-    @staticmethod
-    def module() -> Any:
-        """In place of `threading` in control.py."""
-        return SimpleNamespace(Thread=Still, Lock=threading.Lock, Event=threading.Event, current_thread=lambda: None)
-
-
-class at_once:
-    """Reading in the same thread: the reader thread touches neither store nor sink."""
-
-    def __init__(self, items: Iterator[Any]) -> None:
-        self.items = items
-
-    def __enter__(self) -> Iterator[Any]:
-        return self.items
-
-    def __exit__(self, *error: object) -> None: ...
-
-
-CLOCK, OWNER = Clock(), control.me()
-
-
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No clock, no heartbeat, no chance: a schedule replays to the letter."""
-
-    def token(length: int) -> str:
-        me = greenlet.getcurrent().__dict__
-        me["claims"] += 1
-        return f"{me['name']}x{me['claims']}"
-
-    monkeypatch.setattr(control, "me", lambda: OWNER)
-    monkeypatch.setattr(control, "threading", Still.module())
-    monkeypatch.setattr(control, "secrets", SimpleNamespace(token_hex=token))
-    for module in (control, resumable.patience, resumable.session):
-        monkeypatch.setattr(module, "time", CLOCK)
-    monkeypatch.setattr(resumable.session, "ahead", at_once)
-
-
-# ------------------------------------------------------------------------------------------ one execution
-
 
 class Killed(BaseException):
     """A frozen session is swept away with its process."""
@@ -157,13 +86,11 @@ class SteppedStore:
 
     def put(self, record: Record | None) -> None:
         self.record, self.text = record, record.to_json() if record else ""
-        Sim.entered.now = max(Sim.entered.now, record.claim.epoch if record else 0)
+        CLOCK.at.now = max(CLOCK.at.now, record.claim.epoch if record else 0)
 
 
 class Sim:
     """One world, the sessions in it (R: run, T: terminate, both by takeover; r: run without), and what may happen."""
-
-    entered: Sim
 
     def __init__(self, make: Callable[[], Any], kinds: str) -> None:
         self.now, self.slept, self.held = 1000, 0.0, set[str]()
@@ -181,8 +108,8 @@ class Sim:
 
     def enter(self) -> None:
         """It is about this one from now on."""
-        Sim.entered = self
-        control._held = self.held
+        CLOCK.at = self
+        control._held = liveness._held = self.held
         self.world.enter()
 
     def _begin(self, i: int, kind: str) -> greenlet.greenlet:

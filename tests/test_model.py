@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from disk import Disk
-from interleaving import EVENTS, still
+from interleaving import EVENTS
 from rules import RULES, Rule
 from schedules import faults, wander
+from stillness import still
 from worlds import Files, Rows
 
 Tried = Callable[[str], None]
