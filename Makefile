@@ -37,7 +37,7 @@ crash: .venv/test  ## the crash tests in their long form: every system call, eve
 	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py $(ARGS)
 
 mutants: .venv/test  ## break each rule of the library on purpose, and see the test that catches it (RULES="fsync lock")
-	@$(BIN)/python tests/mutants.py $(RULES)
+	@$(BIN)/python tests/tools/mutants.py $(RULES)
 
 bench: .venv/bench  ## measure upload, export and resume beside other tools (SCALE=1: 766 MB)
 	@$(BIN)/python benchmarks/load.py --scale $(or $(SCALE),0.2)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))  # the tests know how to start servers
+sys.path.insert(0, str(HERE.parent / "tests" / "tools"))  # the tests know how to start servers
 
 DDL = """create table {table} (
 l_orderkey bigint, l_partkey bigint, l_suppkey bigint, l_linenumber bigint, l_quantity double precision,

@@ -26,7 +26,7 @@ from shell import environment, here, image, numbers, rows_of, tables
 from shell import resumable as command
 
 SHOP = "sqlite:///shop.db"
-JOB = str(Path(__file__).parent / "crash" / "job.py")
+JOB = str(Path(__file__).parent / "tools" / "job.py")
 TIMEOUT = 60
 
 

@@ -1,6 +1,6 @@
 """A thousand lives of a run, each of fifty steps in any order: written, killed, taken over, paused, called off, forgotten.
 
-tests/lives.py has all that may be done to it, tests/lifemodel.py what must be there, tests/lifeworlds.py a file and
+tests/tools/lives.py has all that may be done to it, tests/tools/lifemodel.py what must be there, tests/tools/lifeworlds.py a file and
 a SQLite table to write to, on a memory file system where there is one. The short form is the same each time and tells
 of a life that went wrong as it was; the long one explores anew, prints its seed, and looks for the shortest.
 """

@@ -1,7 +1,7 @@
 """The interleaving model: the library's own session code, two and three sessions at once, stepped by a scheduler.
 
-tests/interleaving.py has the sessions and what may happen to them, tests/schedules.py the walk and its judgement,
-tests/worlds.py a database and a file to write to, tests/rules.py the rules that the model must not do without.
+tests/tools/interleaving.py has the sessions and what may happen to them, tests/tools/schedules.py the walk and its judgement,
+tests/tools/worlds.py a database and a file to write to, tests/tools/rules.py the rules that the model must not do without.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from resumable.stores import FileStore, SqlStore
 from search import Search, everything
 from shell import environment, here, numbers
 
-JOB = str(Path(__file__).parent / "crash" / "job.py")
+JOB = str(Path(__file__).parent / "tools" / "job.py")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["EXAMPLES", "sink", "sink_test", "source", "source_test", "store", "store_test"]
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 sys.path.insert(0, str(EXAMPLES))
 try:

@@ -1,6 +1,6 @@
 """A machine that does to a run, in any order, all that may be done to it, and holds it against the plain model.
 
-Real pipelines over real sinks (tests/lifeworlds.py); tests/lifemodel.py says what must be there. A session stands at
+Real pipelines over real sinks (tests/tools/lifeworlds.py); tests/tools/lifemodel.py says what must be there. A session stands at
 a commit; it may be killed there, or at its next save; taken over, it is a zombie that may wake at any later time.
 Heartbeat and reading ahead are left out: nothing here may depend on a thread.
 """
@@ -227,7 +227,10 @@ class Machine(RuleBasedStateMachine):
         begun, settled, fog = self.life.begun, self.life.settled, self.life.fog
         end = self._enter(terminate=True)
         allowed = {"Terminated"} if begun else {"completed"} if settled else {"UnknownRun", "Terminated"}
-        assert end in allowed or end == "AlreadyRunning" or (fog and end in ("completed", "Terminated")), (end, self.said)
+        assert end in allowed or end == "AlreadyRunning" or (fog and end in ("completed", "Terminated")), (
+            end,
+            self.said,
+        )
 
     @precondition(lambda self: self.live is None)
     @rule()

@@ -2,7 +2,7 @@
 
 A schedule is a list of choices: the number of the session that goes on to its next call, or an event (`EVENTS`): a
 store that is lost or restored from an older copy, an answer that is lost, a clock that goes back. A world is where
-the sink writes: `Rows` and `Files` in tests/worlds.py. tests/schedules.py tries schedules and judges where they lead.
+the sink writes: `Rows` and `Files` in tests/tools/worlds.py. tests/tools/schedules.py tries schedules and judges where they lead.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ EVENTS = {
 ENDED = ("completed", "Terminated", "UnknownRun")
 """How a session ends that leaves nothing behind; who was refused may have kept what is there."""
 ROWS = 2
+
 
 class Killed(BaseException):
     """A frozen session is swept away with its process."""

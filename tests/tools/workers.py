@@ -25,7 +25,7 @@ from resumable.run import Run
 __all__ = ["ROWS", "Service", "Worker"]
 
 ROWS = 60_000
-WORKER = Path(__file__).parent / "crash" / "worker.py"
+WORKER = Path(__file__).with_name("worker.py")
 
 
 class Worker:

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 __all__ = ["Forks", "Process"]
 
-SERVER = Path(__file__).parent / "crash" / "server.py"
+SERVER = Path(__file__).with_name("server.py")
 PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 __all__ = ["MUTANTS", "Mutant"]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "resumable"
 PATIENCE = 120
 """Seconds after which a run of tests hangs; a mutant that makes them hang is caught by that."""

@@ -25,7 +25,7 @@ from services import free_port
 
 __all__ = ["WEBAPP", "Answer", "Client", "Site", "wide"]
 
-WEBAPP = Path(__file__).parent.parent / "examples" / "webapp"
+WEBAPP = Path(__file__).parents[2] / "examples" / "webapp"
 MAX_UPLOAD = 200_000_000
 ROWS = 300_000
 

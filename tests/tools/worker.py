@@ -6,9 +6,9 @@ The environment says what it serves: BROKER, STORE, TARGET (the connection "shop
 import os
 import sys
 
-import job  # noqa: F401 - sets the limits
 from celery import Celery
 
+import job  # noqa: F401 - sets the limits
 from resumable.celery import Runs
 
 

@@ -1,7 +1,7 @@
 """Where the sessions of the interleaving model write: a table with a ledger, and a file in a folder, both in memory.
 
-`Rows` is the smallest honest database sink (tests/memory.py). `Files` is the library's own `FileWriter` over a folder
-in memory (tests/disk.py), with bytes that depend on who wrote them, as those of compressed files do: what a stale
+`Rows` is the smallest honest database sink (tests/tools/memory.py). `Files` is the library's own `FileWriter` over a folder
+in memory (tests/tools/disk.py), with bytes that depend on who wrote them, as those of compressed files do: what a stale
 writer writes where it left off would be seen.
 """
 
