@@ -319,8 +319,12 @@ def test_every_answer_has_a_strict_policy(site: Site) -> None:
         assert not re.search(r"<style|<script(?![^>]*src=)|\son\w+=|\sstyle=|https?://", page)
 
 
-def test_no_password_or_path_is_told(site: Site, exported: str) -> None:
-    """A status holds nothing of the server's: no folder, no URL of database or Redis."""
+def test_no_password_or_path_is_told(site: Site, exported: str, tmp_path: Path, table: str) -> None:
+    """A status holds nothing of the server's: no folder, no URL of database or Redis; a bad row's file is the owner's."""
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,name\n1,one\n2\n")
+    told = site.until(site.demo.upload(bad, table=f"{table}_bad").json["task_id"], "failed")
+    assert told["message"].startswith("bad.csv, row 2")
     for answer in (site.demo.ask("GET", "/tasks/"), site.demo.ask("GET", f"/tasks/{exported}/")):
         text = answer.body.decode()
         assert str(site.folder) not in text
