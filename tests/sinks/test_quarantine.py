@@ -128,6 +128,17 @@ def test_the_inner_sinks_word_counts(tmp_path):
     assert [2, 3] == rows_in(path)
 
 
+def test_a_store_that_knows_how_an_earlier_run_ended_does_not_count(tmp_path):
+    """It was restored from a backup: the run that the ledger knows goes on, and so do its rejects."""
+    path, sink = tmp_path / "bad.jsonl", MemorySink(World())
+    with open_sink(sink, path, 1) as writer:
+        commit(writer, 1, rejects=(2,))
+    with open_sink(sink, path, 2, replace(NEW, number=9, outcome="completed", over=True)) as writer:
+        commit(writer, rejects=(3,), complete=True)
+        finish(writer)
+    assert [2, 3] == rows_in(path)
+
+
 def test_rejects_are_durable_before_the_rows(tmp_path):
     """The rows' commit fails: the rejects that were written for it are cut off."""
     path, world = tmp_path / "bad.jsonl", World()

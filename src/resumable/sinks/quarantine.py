@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import TargetExists
+from resumable.errors import TargetChanged, TargetError, TargetExists
 from resumable.protocols import Batch, Claimant, Reject, Sink, Writer
 from resumable.sinks.partial import PartialFile
 from resumable.sinks.placing import inspect_target
@@ -46,10 +46,14 @@ class QuarantineSink:
         file = PartialFile(self.path, claim.run, claim.id)
         try:
             file.fence()
-            if not (last.outcome or inner.last.outcome):
-                if not last.number and inner.last.number == 1:
+            if not inner.last.outcome:  # its word wins, where the store knows how another run has ended
+                if not (last.number or last.outcome) and inner.last.number == 1:
                     _refuse(file.target)
-                _recover(file, _length(inner.last))
+                try:
+                    _recover(file, _length(inner.last))
+                except (TargetChanged, TargetError):
+                    if not last.outcome:  # to call a run off needs no rejects
+                        raise
         except BaseException as error:
             file.close()
             try:
