@@ -20,7 +20,7 @@ class Life:
     """`remembers`: the target knows its last run, whatever has become of the store."""
 
     remembers: bool
-    rows: int = 4
+    rows: int = 8
     """Of the source, as it is now."""
     runs: tuple[int, ...] = ()
     """Those that were published."""

@@ -8,8 +8,8 @@ Heartbeat and reading ahead are left out: nothing here may depend on a thread.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,13 @@ class Machine(RuleBasedStateMachine):
 
     make: Callable[[Path], Any]
     folder: Path
-    count: itertools.count[int]
+    seen: Counter[str]
+    """What has happened in all lives, so that nobody takes dull ones for a proof."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = self.folder / str(next(self.count))
+        self.seen["lives"] += 1
+        self.place = self.folder / str(self.seen["lives"])
         self.place.mkdir()
         self.world = type(self).make(self.place)
         self.store, self.history = MemoryStore(), list[Record]()
@@ -72,6 +74,8 @@ class Machine(RuleBasedStateMachine):
             end = "died"
         if before != self.world.stamp():
             self.life.published()
+            self.seen["published"] += 1
+        self.seen[end or "commits"] += 1
         if end:
             process.kill()
             self.live = None if self.live is process else self.live
@@ -121,9 +125,15 @@ class Machine(RuleBasedStateMachine):
     # ------------------------------------------------------------------------------------ what is done
 
     @precondition(lambda self: self.live is None)
-    @rule()
-    def run(self) -> None:
-        """A new process: begins, goes on, or has nothing to do."""
+    @rule(times=st.integers(0, 4), more=st.booleans())
+    def run(self, times: int, *, more: bool) -> None:
+        """A new process: begins, goes on, or has nothing to do unless there is `more`; and some commits more."""
+        if more and not self.life.begun:
+            self._change()
+        self._run()
+        self._steps(times)
+
+    def _run(self) -> None:
         life = self.life
         changed, asked, doomed, fog = life.changed, life.asked, life.doomed, life.fog
         end = self._enter()
@@ -138,9 +148,12 @@ class Machine(RuleBasedStateMachine):
             assert end in ("", "completed", "AlreadyRunning"), (end, self.said)
 
     @precondition(lambda self: self.live is not None)
-    @rule(times=st.integers(1, 6))
-    def step(self, times: int) -> None:
-        """Some commits more; what was asked is honoured."""
+    @rule()
+    def next(self) -> None:
+        """A commit more; what was asked is honoured."""
+        self._steps(1)
+
+    def _steps(self, times: int) -> None:
         for _ in range(times):
             if self.live is not None:
                 self._step(self.live)
@@ -191,20 +204,26 @@ class Machine(RuleBasedStateMachine):
         assert before == self.world.image()
 
     @precondition(lambda self: self.live is not None and not self.life.changed and not self.life.asked)
-    @rule()
-    def take_over(self) -> None:
-        """The first is stopped; the second has the run now."""
+    @rule(woken=st.booleans())
+    def take_over(self, *, woken: bool) -> None:
+        """The first is stopped; the second has the run now. The first may wake at once, or later."""
         assert self.live is not None
         self.zombies.append(self.live)
         end = self._enter(takeover=True)
         assert end in ("", "completed"), self.said
+        if woken:
+            self._wake(-1)
 
     @precondition(lambda self: self.zombies)
     @rule(first=st.booleans())
     def wake(self, *, first: bool) -> None:
         """A zombie goes on: it is told, and changes nothing."""
-        process, before = self.zombies.pop(0 if first else -1), self.world.image()
+        self._wake(0 if first else -1)
+
+    def _wake(self, which: int) -> None:
+        process, before = self.zombies.pop(which), self.world.image()
         try:
+            self.seen["woken"] += 1
             with pytest.raises(Superseded):
                 for _ in process.steps:
                     pass
@@ -221,54 +240,49 @@ class Machine(RuleBasedStateMachine):
             self.life.asked, self.life.patience = record.asked, 2
 
     @precondition(lambda self: self.live is None)
-    @rule()
-    def terminate(self) -> None:
-        """Called off by a process of its own: the target is as it was, or the run was completed before."""
+    @rule(act=st.sampled_from(["terminate", "restart"]))
+    def undo(self, act: str) -> None:
+        """Called off by a process of its own, unless it was completed before; or begun anew."""
         begun, settled, fog = self.life.begun, self.life.settled, self.life.fog
-        end = self._enter(terminate=True)
-        allowed = {"Terminated"} if begun else {"completed"} if settled else {"UnknownRun", "Terminated"}
-        assert end in allowed or end == "AlreadyRunning" or (fog and end in ("completed", "Terminated")), (
-            end,
-            self.said,
-        )
-
-    @precondition(lambda self: self.live is None)
-    @rule()
-    def restart(self) -> None:
-        """Undone, and begun anew."""
-        assert self._enter(restart=True) in ("", "completed", "AlreadyRunning"), self.said
+        end = self._enter(**{act: True})
+        if act == "restart":
+            allowed = {"", "completed"}
+        else:
+            allowed = {"Terminated"} if begun else {"completed"} if settled else {"UnknownRun", "Terminated"}
+            allowed |= {"completed", "Terminated"} if fog else set()
+        assert end in {*allowed, "AlreadyRunning"}, (end, self.said)
 
     # ---------------------------------------------------------------------------------- what happens
 
     @rule()
     def change(self) -> None:
         """Somebody edits the source."""
-        self.life.rows = 7 if self.life.rows == 4 else 4
+        self._change()
+
+    def _change(self) -> None:
+        self.life.rows = 12 if self.life.rows == 8 else 8
         for process in self._all():
             process.source.rows = self.life.rows
 
     @precondition(lambda self: self.live is not None)
     @rule(fate=st.sampled_from(FATES))
     def doom(self, fate: str) -> None:
-        """The next save fails, whether it was done or not; or the process dies of it."""
+        """The next save fails, whether it was done or not; or the process dies in it."""
         assert self.live is not None
         self.live.fate = fate
+        self._steps(1)
 
     @precondition(lambda self: self.history and self.live is None)
-    @rule()
-    def lose_the_store(self) -> None:
-        """It is gone, or another folder."""
-        record = self.store.load("m")
-        self.store.swap("m", record.version if record else 0, None)
-        self.life.lost()
-
-    @precondition(lambda self: self.history and self.live is None)
-    @rule(back=st.integers(1, 20))
-    def restore_the_store(self, back: int) -> None:
-        """A backup of it is put in place."""
-        record, old = self.store.load("m"), self.history[-min(back, len(self.history))]
+    @rule(back=st.integers(-9, 9))
+    def forget(self, back: int) -> None:
+        """The store is gone, or is another folder; or a backup of it is put in place."""
+        record, old = self.store.load("m"), self.history[-min(back, len(self.history))] if back > 0 else None
         self.store.swap("m", record.version if record else 0, old)
-        self.life.restored(old)
+        self.seen["forgotten"] += 1
+        if old is None:
+            self.life.lost()
+        else:
+            self.life.restored(old)
 
     # ---------------------------------------------------------------------------------- what must hold
 
