@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from forks import Forks
-from jobs import Jobs, Task, upload_task
+from jobs import Job, Jobs, Task, upload_task
 
 JUMPS = ["+1h", "-1h", "+10y"]
 
@@ -64,42 +64,77 @@ def upload(tmp_path: Path, sqlite_url: str) -> Task:
     return upload_task(tmp_path, sqlite_url)
 
 
-@pytest.fixture(params=[False, True], ids=["here", "elsewhere"])
-def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether the false processes give themselves out as another machine's."""
-    if request.param:
-        monkeypatch.setenv("ELSEWHERE", "another machine")
-    return bool(request.param)
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """False processes stand still in mid-run until it is there; their hearts beat on."""
+    monkeypatch.setenv("GATE", str(tmp_path / "gate"))
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The false processes give themselves out as another machine's."""
+    monkeypatch.setenv("ELSEWHERE", "another machine")
 
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_runner_whose_clock_jumps_in_mid_run_is_neither_doubled_nor_stuck(
-    jobs: Jobs, false: Jobs, clock: Clock, upload: Task, jump: str, *, elsewhere: bool
+    jobs: Jobs, false: Jobs, clock: Clock, upload: Task, gate: Path, jump: str
 ) -> None:
-    """Back and forth while it runs: a second runner is refused, and the first one completes, every row once."""
+    """Back and forth while it runs: a second runner is refused though it is frozen, and it completes, every row once."""
     first = false(*upload.command(), store=jobs.folder / "store").committed(2)
-    if elsewhere:
-        clock.set(jump)  # it must go on for its heart to beat: the second may come too late, and is told so
-        second = jobs(*upload.command())
-        assert second.end() in (0, 1), second.said
-        assert "is running: process" in second.said or "completed before" in second.said, second.said
-    else:
-        first.freeze(lambda: upload.free() and jobs.free())
-        clock.set(jump)
-        second = jobs(*upload.command())
-        assert 1 == second.end()
-        assert f"is running: process {first.process.pid} on " in second.said
-        first.wake()
+    first.freeze(lambda: upload.free() and jobs.free())
+    clock.set(jump)
+    _refused(jobs, upload, f"is running: process {first.process.pid} on ")
+    first.wake()
+    _completes(first, clock, gate, upload)
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_heart_that_beats_under_another_clock_is_heard(
+    jobs: Jobs, false: Jobs, clock: Clock, upload: Task, gate: Path, jump: str
+) -> None:
+    """As on another machine: all that is known of the first is that its heart beats, whatever hour it gives for that."""
+    first = false(*upload.command(), store=jobs.folder / "store").committed(2)
+    clock.set(jump)
+    _refused(jobs, upload, "on another machine")
+    _completes(first, clock, gate, upload)
+
+
+def _refused(jobs: Jobs, upload: Task, said: str) -> None:
+    second = jobs(*upload.command())
+    assert 1 == second.end(), second.said
+    assert "is running: process" in second.said
+    assert said in second.said
+
+
+def _completes(first: Job, clock: Clock, gate: Path, upload: Task) -> None:
+    """Its clock goes back, and it to its end."""
     clock.set("+0")
+    gate.touch()
     assert 0 == first.end(), first.said
     assert upload.expected == upload.result()
 
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_runner_that_died_under_another_clock_is_taken_over(
-    jobs: Jobs, false: Jobs, clock: Clock, upload: Task, jump: str, *, elsewhere: bool
+    jobs: Jobs, false: Jobs, clock: Clock, upload: Task, jump: str
 ) -> None:
     """Its claim is of another hour or decade, its record too: the next goes on; and then one under the false clock."""
+    _taken_over(jobs, false, clock, upload, jump)
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("jump", JUMPS[1:])
+def test_a_heart_that_has_stopped_is_not_waited_for_longer_under_another_clock(
+    jobs: Jobs, false: Jobs, clock: Clock, upload: Task, jump: str
+) -> None:
+    """As on another machine: that nothing beats any more is all that tells, on both sides."""
+    _taken_over(jobs, false, clock, upload, jump)
+
+
+def _taken_over(jobs: Jobs, false: Jobs, clock: Clock, upload: Task, jump: str) -> None:
     clock.set(jump)
     first = false(*upload.command(), store=jobs.folder / "store").committed(2).kill()
     second = jobs(*upload.command()).committed(2).kill()
