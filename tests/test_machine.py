@@ -37,7 +37,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(("make", "lives"), [(File, 1_000), (Table, 60)], ids=["file", "table"])
+@pytest.mark.parametrize(("make", "lives"), [(File, 1_000), (Table, 100)], ids=["file", "table"])
 def test_whatever_is_done_to_a_run_the_target_is_right(
     make: Any, lives: int, quick: Path, tried: Callable[[str], None], *, long: bool
 ) -> None:

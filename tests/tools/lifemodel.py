@@ -20,7 +20,7 @@ class Life:
     """`remembers`: the target knows its last run, whatever has become of the store."""
 
     remembers: bool
-    rows: int = 8
+    rows: int = 6
     """Of the source, as it is now."""
     runs: tuple[int, ...] = ()
     """Those that were published."""

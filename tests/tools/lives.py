@@ -148,10 +148,10 @@ class Machine(RuleBasedStateMachine):
             assert end in ("", "completed", "AlreadyRunning"), (end, self.said)
 
     @precondition(lambda self: self.live is not None)
-    @rule()
-    def next(self) -> None:
-        """A commit more; what was asked is honoured."""
-        self._steps(1)
+    @rule(times=st.integers(1, 6))
+    def go_on(self, times: int) -> None:
+        """Some commits more; what was asked is honoured."""
+        self._steps(times)
 
     def _steps(self, times: int) -> None:
         for _ in range(times):
@@ -174,21 +174,14 @@ class Machine(RuleBasedStateMachine):
             assert not changed, "published over another source than it was begun with"
 
     @precondition(lambda self: self.live is not None)
-    @rule()
-    def crash(self) -> None:
-        """kill -9 between two commits."""
+    @rule(killed=st.booleans())
+    def stop(self, *, killed: bool) -> None:
+        """kill -9 between two commits; or the caller's loop ends: a pause."""
         assert self.live is not None
+        if not killed:
+            with contextlib.suppress(Killed):
+                self.live.steps.close()
         self.live.kill()
-        self.live = None
-        self.life.left()
-
-    @precondition(lambda self: self.live is not None)
-    @rule()
-    def leave(self) -> None:
-        """The caller's loop ends: a pause."""
-        assert self.live is not None
-        with contextlib.suppress(Killed):
-            self.live.steps.close()
         self.live = None
         self.life.left()
 
@@ -204,13 +197,14 @@ class Machine(RuleBasedStateMachine):
         assert before == self.world.image()
 
     @precondition(lambda self: self.live is not None and not self.life.changed and not self.life.asked)
-    @rule(woken=st.booleans())
-    def take_over(self, *, woken: bool) -> None:
-        """The first is stopped; the second has the run now. The first may wake at once, or later."""
+    @rule(times=st.integers(0, 6), woken=st.booleans())
+    def take_over(self, times: int, *, woken: bool) -> None:
+        """The first is stopped; the second has the run now. The first wakes then, or at any time."""
         assert self.live is not None
         self.zombies.append(self.live)
         end = self._enter(takeover=True)
         assert end in ("", "completed"), self.said
+        self._steps(times)
         if woken:
             self._wake(-1)
 
@@ -260,7 +254,7 @@ class Machine(RuleBasedStateMachine):
         self._change()
 
     def _change(self) -> None:
-        self.life.rows = 12 if self.life.rows == 8 else 8
+        self.life.rows = 10 if self.life.rows == 6 else 6
         for process in self._all():
             process.source.rows = self.life.rows
 

@@ -113,6 +113,32 @@ MUTANTS = [
         "max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1", "int(time.time() * 1000) + 1",
         "tests/test_control.py",
     ),
+    Mutant(
+        "a clock that jumps makes no second owner", "control.py",
+        "    end = time.monotonic() + SILENCE\n", "    return time.time() - record.beat_at < SILENCE\n    end = time.monotonic() + SILENCE\n",
+        "tests/crash/test_clocks.py", "beats_under and -1h",
+    ),
+    Mutant(
+        "a heart that has stopped is dead, whatever hour it gave", "control.py",
+        "    end = time.monotonic() + SILENCE\n", "    return time.time() - record.beat_at < SILENCE\n    end = time.monotonic() + SILENCE\n",
+        "tests/crash/test_clocks.py", "has_stopped and +10y",
+    ),
+    Mutant(
+        "a dead runner is taken over at once whatever the clock says", "control.py",
+        "    if known is not None:\n        return known\n",
+        "    if known is not None:\n        return known or time.time() - record.beat_at < SILENCE\n",
+        "tests/crash/test_clocks.py", "that_died and +1h",
+    ),
+    Mutant(
+        "claims grow whatever the clock says", "control.py",
+        "max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1", "int(time.time() * 1000) + 1",
+        "tests/crash/test_clocks.py", "in_order and +1h and postgresql",
+    ),
+    Mutant(
+        "two sessions at once: a file that was taken over takes no commit", "sinks/partial.py",
+        "        self._check()\n\n    def _flush", "\n    def _flush",
+        "tests/test_model.py", "from_every_state",
+    ),
     # ------------------------------------------------------------------------------------- a database's ledger
     Mutant(
         "a commit checks the claim", "sinks/ledger.py",
@@ -156,6 +182,54 @@ MUTANTS = [
         "a late COMMIT of one's own staging is no error", "sinks/staging.py",
         "            if c.dialect.lost(c) or not c.dialect.kind(c, staging):\n                raise\n", "            raise\n",
         "tests/crash/test_connections.py", "any_commit and late-run",
+    ),
+    Mutant(
+        "a zombie's commit is refused", "sinks/ledger.py",
+        "return sa.and_(self.table.c.name == self.run, *self._mine(claim), self.table.c.number == number)",
+        "return self.table.c.name == self.run",
+        "tests/crash/test_zombies.py", "csv-postgresql-files or csv-sqlite-files",
+    ),
+    # ------------------------------------------------------------------------------------ any order of things
+    Mutant(
+        "in any order: a zombie's commit is refused", "sinks/ledger.py",
+        "return sa.and_(self.table.c.name == self.run, *self._mine(claim), self.table.c.number == number)",
+        "return self.table.c.name == self.run",
+        "tests/test_machine.py", "table",
+    ),
+    Mutant(
+        "in any order: the ledger outlives completion", "sinks/sqlwriter.py",
+        "                self._ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))\n", "                self._ledger.remove()\n",
+        "tests/test_machine.py", "table",
+    ),
+    Mutant(
+        "in any order: publishing and its decision are one", "sinks/sqlwriter.py",
+        "            if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):\n                raise superseded(self._claim.run, row)\n", "",
+        "tests/test_machine.py", "table",
+    ),
+    Mutant(
+        "in any order: the same input or none", "plan.py",
+        "if what := self.source.changed(last.source, last.position):", 'if what := "":',
+        "tests/test_machine.py", "table",
+    ),
+    Mutant(
+        "in any order: the same input when it is published", "session.py",
+        "    plan.check_source(last)\n    return writer.publish", "    return writer.publish",
+        "tests/test_machine.py", "table",
+    ),
+    Mutant(
+        "in any order: the rejects follow the ledger", "sinks/quarantine.py",
+        "if not inner.last.outcome:", "if not (last.outcome or inner.last.outcome):",
+        "tests/test_machine.py", "table",
+    ),
+    Mutant(
+        "in any order: a taken-over file is a new inode", "sinks/partial.py",
+        "            if not self._locked:\n                self._duplicate(fd, length)\n                return True\n", "",
+        "tests/test_machine.py", "file",
+    ),
+    Mutant(
+        "in any order: what lies beyond the commit is cut off", "sinks/partial.py",
+        "                os.ftruncate(fd, length)\n", "",
+        "tests/test_machine.py", "file",
     ),
     # ------------------------------------------------------------------------------------------------- files
     Mutant(
