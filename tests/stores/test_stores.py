@@ -401,6 +401,21 @@ def test_a_stopped_rival_is_waited_for_only_so_long(postgres: str, monkeypatch: 
     rival.dispose()
 
 
+def test_a_rival_that_stopped_while_making_the_table_is_waited_for_only_so_long(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is the first transaction of all, in which the table is made."""
+    store, rival = SqlStore(postgres), SqlStore(postgres)
+    monkeypatch.setattr("resumable.stores.sql.PATIENCE", 0.2)
+    with rival._engine.begin() as connection:
+        rival._table.create(connection)
+        with pytest.raises(StoreError, match="lock timeout"):
+            store.swap("a", 0, Record(1))
+    assert store.swap("a", 0, Record(1))
+    store._engine.dispose()
+    rival._engine.dispose()
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_forked_child_uses_connections_of_its_own(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Parent and child swap through the same object after a fork; neither disturbs the other."""

@@ -142,7 +142,7 @@ class SqlStore:
 
     def _make(self) -> None:
         try:
-            with self._connected() as connection, connection.begin():
+            with self._writing() as connection:
                 self._table.create(connection, checkfirst=True)
         except DBAPIError:
             if self._missing_table():  # otherwise another process made it at the same moment
@@ -150,13 +150,19 @@ class SqlStore:
 
     def _commit(self, change: sa.Insert | sa.Update | sa.Delete) -> bool:
         try:
-            with self._connected() as connection, connection.begin():
-                if connection.dialect.name == "postgresql":
-                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
+            with self._writing() as connection:
                 changed = connection.execute(change)
                 return change.is_insert or changed.rowcount == 1
         except IntegrityError:
             return False  # the row is there already
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that doesn't wait for ever for one of a process that hangs."""
+        with self._connected() as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
+            yield connection
 
     def _text(self, name: str) -> str | None:
         row = self._look(lambda c: c.execute(self._select(name)).one_or_none(), None)
