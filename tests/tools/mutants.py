@@ -160,7 +160,8 @@ MUTANTS = [
     Mutant(
         "publishing counts the rows", "sinks/publishing.py",
         "    if there != rows:\n", "    if False:\n",
-        "tests/sinks/test_publishing.py",
+        "tests/sinks/test_sql_sink.py",
+        "lost_staging",
     ),
     Mutant(
         "terminate drops what the run made", "sinks/sqlwriter.py",
