@@ -164,18 +164,20 @@ def test_a_source_that_is_ended_is_read_on_from_the_last_commit(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An export whose reading connection is ended again and again: the same bytes as an undisturbed one."""
-    monkeypatch.setattr("resumable.sources.postgresql.MAX_ROWS", 50)
+    monkeypatch.setattr("resumable.sources.postgresql.MAX_ROWS", 500)
     target, losses = made(postgres), 0
-    target.do("CREATE TABLE s AS SELECT n, repeat('x', 2000) AS pad FROM generate_series(1, 2000) n")
+    target.do(
+        "CREATE TABLE s AS SELECT n, repeat('x', 2000) AS pad FROM generate_series(1, 20000) n"
+    )  # more than sockets hold
     target.do("ALTER TABLE s ADD PRIMARY KEY (n)")
     out = tmp_path / "s.csv"
     run = Pipeline(SqlSource(postgres, "s"), CsvSink(out), name="m", store=MemoryStore(), every=0)
     for step in run:
         losses += bool(step.message)
-        if not step.message and step.rows % 400 == 0:
+        if not step.message and step.rows % 4000 == 0:
             target.do(END_OTHERS)
     assert losses > 1, "inconclusive"
-    assert "n,pad\n" + "".join(f"{n},{'x' * 2000}\n" for n in range(1, 2001)) == out.read_text()
+    assert "n,pad\n" + "".join(f"{n},{'x' * 2000}\n" for n in range(1, 20001)) == out.read_text()
 
 
 def test_without_reconnect_a_lost_connection_fails_the_run_and_the_same_call_goes_on(postgres: str) -> None:

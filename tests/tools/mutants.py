@@ -211,11 +211,6 @@ MUTANTS = [
         "            if not self._locked:\n                self._duplicate(fd, length)\n                return True\n", "",
         "tests/test_machine.py", "file",
     ),
-    Mutant(
-        "in any order: what lies beyond the commit is cut off", "sinks/partial.py",
-        "                os.ftruncate(fd, length)\n", "",
-        "tests/test_machine.py", "file",
-    ),
     # ------------------------------------------------------------------------------------------------- files
     Mutant(
         "rows are synced before they count", "sinks/partial.py",
