@@ -29,6 +29,8 @@ class Life:
     unswept: bool = False
     """Published by a session that hasn't said so: the next may only sweep."""
     asked: str = ""
+    pausing: bool = False
+    """The session was asked to pause before it was asked to terminate: it may be at that already."""
     patience: int = 0
     """Commits after which a request must be honoured."""
     doomed: bool = False
@@ -70,7 +72,7 @@ class Life:
     def left(self) -> None:
         """A session has ended in any other way: a pause that was asked of it is nobody's."""
         self.doomed = self.doomed or self.asked == "terminate"
-        self.asked = self.asked if self.asked == "terminate" else ""
+        self.asked, self.pausing = self.asked if self.asked == "terminate" else "", False
 
     @property
     def changed(self) -> bool:
@@ -95,4 +97,4 @@ class Life:
             self.unswept = last.outcome == "completed" and not last.over
 
     def _clear(self) -> None:
-        self.fog = self.doomed = False
+        self.fog = self.doomed = self.pausing = False

@@ -159,10 +159,10 @@ class Machine(RuleBasedStateMachine):
                 self._step(self.live)
 
     def _step(self, process: Process) -> None:
-        asked, changed = self.life.asked, self.life.changed
+        asked, changed, pausing = self.life.asked, self.life.changed, self.life.pausing
         end = self._go(process)
         if end in ("Terminated", "Paused"):
-            assert {"Terminated": "terminate", "Paused": "pause"}[end] == asked
+            assert {"Terminated": "terminate", "Paused": "pause"}[end] == asked or (end == "Paused" and pausing)
         elif end == "SourceChanged":
             assert changed
         else:
@@ -231,6 +231,7 @@ class Machine(RuleBasedStateMachine):
         """Left in the store, as another process does."""
         record = control.ask(self.store, "m", what)
         if record is not None:
+            self.life.pausing = self.life.pausing or self.life.asked == "pause"
             self.life.asked, self.life.patience = record.asked, 2
 
     @precondition(lambda self: self.live is None)
