@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import connection
 from django.utils.crypto import salted_hmac
+from sqlalchemy.engine import make_url
 
 
 class Command(BaseCommand):
@@ -22,6 +24,9 @@ class Command(BaseCommand):
         """Do it."""
         for left in settings.UPLOADS.glob("*.upload*"):  # by a server that was killed while it received them
             left.unlink(missing_ok=True)
+        tables = make_url(settings.DATABASE_URL)
+        if tables.get_backend_name() == "sqlite" and tables.database:
+            Path(tables.database).touch()  # else an export before the first upload would tell its path
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute(f"create schema if not exists {settings.SCHEMA}")
