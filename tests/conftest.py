@@ -22,6 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of the crash tests: every point (make crash)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What is missing without a fixture at hand must be missed as well."""
+    services.required = bool(config.getoption("--require-services"))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What the crash tests tried: a sweep that met nothing would prove nothing."""
     told = sorted(
@@ -51,15 +56,9 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def missing(request: pytest.FixtureRequest) -> Callable[[str], NoReturn]:
+def missing() -> Callable[[str], NoReturn]:
     """Called with a reason where something real can't be had: the test is skipped, or fails with --require-services."""
-
-    def missing(reason: str) -> NoReturn:
-        if request.config.getoption("--require-services"):
-            pytest.fail(f"Nothing may be missing here. {reason}", pytrace=False)
-        pytest.skip(reason)
-
-    return missing
+    return services.missing
 
 
 def _or_reason(server: AbstractContextManager[Any]) -> Iterator[Any]:

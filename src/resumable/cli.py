@@ -15,11 +15,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from resumable import control
 from resumable.arguments import parse
-from resumable.checkpoint import CheckpointStore
 from resumable.database import redact
-from resumable.errors import CorruptCheckpoint, Paused, ResumableError, UnknownRun, UsageError
+from resumable.errors import CorruptCheckpoint, Paused, ResumableError, UsageError
 from resumable.export import export
 from resumable.pipeline import Pipeline
 from resumable.progress import Progress, show
@@ -157,7 +155,8 @@ def _list(a: argparse.Namespace) -> int:
     names = store.names()
     for name in names:
         try:
-            found += _look(store, name)
+            if (record := store.load(name)) is not None:
+                found.append(Progress.known(name, record))
         except CorruptCheckpoint as error:  # one that can't be read mustn't hide the others
             unreadable.append(error)
     _print(*(json.dumps(run.to_dict()) if a.json else str(run) for run in found))
@@ -167,20 +166,9 @@ def _list(a: argparse.Namespace) -> int:
 
 
 def _status(a: argparse.Namespace) -> int:
-    for run in _look(open_store(a.store), a.name):
-        _print(json.dumps(run.to_dict()) if a.json else str(run))
-        return DONE
-    raise UnknownRun(
-        f"No run {a.name!r} is known here.",
-        safe="Nothing was changed.",
-        do="`resumable list` shows the runs that are; --store names another store.",
-    )
-
-
-def _look(store: CheckpointStore, name: str) -> list[Progress]:
-    """The run, if there is one."""
-    record = store.load(name)
-    return [] if record is None else [Progress.of(name, control.status(record), record.checkpoint)]
+    run = Run(a.name, a.store).progress
+    _print(json.dumps(run.to_dict()) if a.json else str(run))
+    return DONE
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

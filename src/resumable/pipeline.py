@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from resumable import control, explanation
-from resumable.checkpoint import Checkpoint, CheckpointStore, Json
+from resumable.checkpoint import CheckpointStore, Json
 from resumable.control import Status
 from resumable.errors import AlreadyCompleted, Paused, ResumableError, Stopped, Terminated, UnknownRun, UsageError
 from resumable.plan import Plan, Transform
@@ -94,8 +94,7 @@ class Pipeline:
     @property
     def progress(self) -> Progress:
         """Where the run stands, from what the store knows."""
-        record = self.store.load(self.name)
-        return Progress.of(self.name, control.status(record), record.checkpoint if record else Checkpoint())
+        return Progress.known(self.name, self.store.load(self.name))
 
     def explain(self) -> str:
         """In words: what a call would skip, redo, publish; what terminate would undo; what the guarantee rests on."""
@@ -206,15 +205,20 @@ def completed(name: str) -> AlreadyCompleted:
     )
 
 
+def unknown(name: str) -> UnknownRun:
+    """What to raise where the store has no record of a run."""
+    return UnknownRun(
+        f"No run {name!r} is known here.",
+        safe="Nothing was changed.",
+        do="`resumable list` shows the runs that the store knows; --store names another store.",
+    )
+
+
 def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
     """Pause the run of that name; see `Pipeline.pause`."""
     record = store.load(name)
     if record is None:
-        raise UnknownRun(
-            f"No run {name!r} is known here.",
-            safe="Nothing was changed.",
-            do="`resumable list` shows the runs that the store knows.",
-        )
+        raise unknown(name)
     if control.may_live(record) or record.asked == "resume":
         control.ask(store, name, "pause")
         record = control.wait_until_idle(store, name, wait)
@@ -228,4 +232,4 @@ def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> Runs:
 
     opened: Any = open_store(store)
     found = ((name, opened.load(name)) for name in opened.names())
-    return Runs(Progress.of(name, control.status(r), r.checkpoint) for name, r in found if r is not None)
+    return Runs(Progress.known(name, record) for name, record in found if record is not None)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
-from resumable.checkpoint import Checkpoint, Json, Session
+from resumable import control
+from resumable.checkpoint import Checkpoint, Json, Record, Session
 from resumable.control import Status
 
 __all__ = ["Progress", "Runs", "in_notebook", "show"]
@@ -54,6 +55,11 @@ class Progress:
         rate, count = last.rows / seconds if seconds else None, len(last.sessions)
         said = message or last.error
         return cls(name, status, last.rows, last.rejected, fraction, seconds, rate, eta, count, said, last.sessions)
+
+    @classmethod
+    def known(cls, name: str, record: Record | None) -> Progress:
+        """What a store's record says; None is a run that nobody has begun."""
+        return cls.of(name, control.status(record), record.checkpoint if record else Checkpoint())
 
     def to_dict(self) -> dict[str, Json]:
         """The same, ready for JSON; without `history`, which would make every line long."""

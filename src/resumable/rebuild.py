@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.errors import Refused, UnknownRun, UsageError
+from resumable.errors import Refused, UsageError
 from resumable.export import export
 from resumable.naming import place
-from resumable.pipeline import Pipeline
+from resumable.pipeline import Pipeline, unknown
 from resumable.upload import upload
 
 __all__ = ["again", "rebuild", "rebuildable"]
@@ -26,11 +26,7 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
     """The pipeline of run `name`. Raises `UnknownRun`, and `Refused` if only its program can build it."""
     record = store.load(name)
     if record is None:
-        raise UnknownRun(
-            f"No run {name!r} is known here.",
-            safe="Nothing was changed.",
-            do="`resumable list` shows the runs that the store knows; --store names another store.",
-        )
+        raise unknown(name)
     kept: dict[str, Json] = record.checkpoint.definition
     if not record.checkpoint.number and not kept:
         raise Refused(

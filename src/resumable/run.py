@@ -8,8 +8,8 @@ from typing import Literal
 from resumable import control
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.control import Status
-from resumable.errors import Refused, UnknownRun
-from resumable.pipeline import Pipeline, completed, pause
+from resumable.errors import Refused
+from resumable.pipeline import Pipeline, completed, pause, unknown
 from resumable.progress import Progress
 from resumable.rebuild import rebuild, rebuildable
 from resumable.stores import open_store
@@ -34,8 +34,7 @@ class Run:
     @property
     def progress(self) -> Progress:
         """Where it stands."""
-        record = self._record()
-        return Progress.of(self.name, control.status(record), record.checkpoint)
+        return Progress.known(self.name, self._record())
 
     @property
     def asked(self) -> Literal["", "pause", "resume", "terminate"]:
@@ -104,11 +103,7 @@ class Run:
 
     def _known(self, record: Record | None) -> Record:
         if record is None:
-            raise UnknownRun(
-                f"No run {self.name!r} is known here.",
-                safe="Nothing was changed.",
-                do="`resumable list` shows the runs that the store knows.",
-            )
+            raise unknown(self.name)
         return record
 
 

@@ -35,19 +35,12 @@ each_cell = pytest.mark.parametrize("bench", CELLS, ids="-".join, indirect=True)
 
 
 @each_cell
-def test_a_run_that_dies_at_any_call_is_ended_by_the_same_call(bench: Bench, tried: Tried, *, long: bool) -> None:
-    """Killed before each call of a run, then run again: as if nothing had happened."""
-    points = Points(bench, "run", long=long)
-    for at in points:
-        assert "completed" == bench.ends("run"), at
-        bench.assert_completed(at)
-    points.tell(tried)
-
-
-@each_cell
-def test_a_resume_that_dies_at_any_call_is_ended_by_the_same_call(bench: Bench, tried: Tried, *, long: bool) -> None:
-    """Paused after two commits, and killed before each call of the next session."""
-    points = Points(bench, "resume", long=long)
+@pytest.mark.parametrize("act", ["run", "resume"])
+def test_a_run_that_dies_at_any_call_is_ended_by_the_same_call(
+    bench: Bench, act: str, tried: Tried, *, long: bool
+) -> None:
+    """Killed before each call, from the beginning, or of the session after a pause; then as if nothing had happened."""
+    points = Points(bench, act, long=long)
     for at in points:
         assert "completed" == bench.ends("run"), at
         bench.assert_completed(at)

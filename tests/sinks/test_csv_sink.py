@@ -23,6 +23,7 @@ from resumable.checkpoint import Checkpoint, ClaimId
 from resumable.errors import BadRow, TargetError, UsageError
 from resumable.protocols import Batch, Claimant
 from resumable.sinks.csv import CsvSink
+from resumable.sources.csv import CsvSource
 
 
 def claim(number: int) -> Claimant:
@@ -276,12 +277,11 @@ def test_the_bytes_never_depend_on_where_batches_and_sessions_were_cut(rows, dat
 @given(values=st.lists(st.none() | TEXT, max_size=8), null=st.sampled_from(["", "NULL", "a"]))
 def test_one_column_of_text_reads_back_the_same(values, null):
     """A file of one column is where empty lines, quotes and NULL are closest to each other."""
-    sources = pytest.importorskip("resumable.sources.csv")
     rows = pa.record_batch({"x": pa.array(values, pa.string())})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "o.csv"
         export(path, [rows], null=null)
-        source = sources.CsvSource(path, columns={"x": "string"}, null_values=(null,))
+        source = CsvSource(path, columns={"x": "string"}, null_values=(null,))
         schema = source.schema()
         back = [v for b in source.read(schema, None, source.identity()) for v in b.rows.column(0).to_pylist()]
     assert values == back

@@ -6,7 +6,6 @@ import itertools
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,28 +230,6 @@ def test_a_full_server_keeps_what_it_has(own_redis: redisserver.Redis) -> None:
         assert store.load("a") == Record(1)
         redis.config_set("maxmemory", 0)
     assert store.swap("a", 1, Record(2))
-
-
-def test_a_forked_child_uses_connections_of_its_own(redis: str) -> None:
-    """Parent and child swap through the same object after a fork; neither disturbs the other."""
-    code = f"""
-import os, sys
-from resumable.checkpoint import Record
-from resumable.stores import RedisStore
-store = RedisStore({redis!r})
-store.swap("a", 0, Record(1))
-child = os.fork()
-for _ in range(100):
-    while True:
-        record = store.load("a")
-        if store.swap("a", record.version, Record(record.version + 1)):
-            break
-if child == 0:
-    sys.exit(0)
-print(os.waitpid(child, 0)[1], store.load("a").version)
-"""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["0", "201"], done.stderr
 
 
 # ------------------------------------------------------------------------------------- what it holds, who may

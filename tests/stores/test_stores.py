@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
 import pickle
-import select
-import socket
 import sqlite3
 import stat
 import subprocess
 import sys
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from resumable.checkpoint import Record
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 from resumable.stores import FileStore, MemoryStore, RedisStore, SqlStore, files, open_store
 from resumable.testing.records import NAMES, full_record
+from wire import Wire
 
 
 def test_a_store_says_what_it_is(tmp_path: Path) -> None:
@@ -312,79 +310,56 @@ def test_a_broken_connection_is_replaced(postgres: str) -> None:
     admin.dispose()
 
 
-class Wire:
-    """Between a client and a PostgreSQL server: on demand it swallows the answer to a COMMIT and hangs up."""
+@pytest.fixture
+def wire(postgres: str) -> Iterator[Wire]:
+    """Before PostgreSQL, to lose the answers to COMMITs."""
+    url = sa.make_url(postgres)
+    with Wire((str(url.host), int(url.port or 0)), b"COMMIT\0") as made:
+        yield made
 
-    def __init__(self, server: sa.URL) -> None:
-        self.swallow = 0
-        self._server = (server.host, server.port)
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.url = server.set(host="127.0.0.1", port=self._door.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
 
-    def close(self) -> None:
-        self._door.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client = self._door.accept()[0]
-                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
-
-    def _pass(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
-            committing = False
-            while True:
-                for side in select.select([client, server], [], [])[0]:
-                    data = side.recv(65536)
-                    if not data or (committing and side is server):
-                        self.swallow -= committing
-                        return
-                    committing = self.swallow > 0 and side is client and b"COMMIT\0" in data
-                    (server if side is client else client).sendall(data)
+def by(wire: Wire, postgres: str) -> SqlStore:
+    """A store that is reached by way of the wire."""
+    return SqlStore(sa.make_url(postgres).set(host="127.0.0.1", port=wire.port))
 
 
 @pytest.mark.parametrize("change", [(0, Record(1)), (1, Record(2)), (1, None)])
-def test_a_commit_whose_answer_was_lost_is_found_out(postgres: str, change: tuple[int, Record | None]) -> None:
+def test_a_commit_whose_answer_was_lost_is_found_out(
+    postgres: str, wire: Wire, change: tuple[int, Record | None]
+) -> None:
     """The change has landed and the connection broke before the answer: the swap says True, and it is there once."""
-    wire = Wire(sa.make_url(postgres))
-    store = SqlStore(wire.url)
+    store = by(wire, postgres)
     store.swap("a" if change[0] else "b", 0, Record(1))
-    wire.swallow = 1
+    wire.cuts = 1
     assert store.swap("a", *change)
-    assert wire.swallow == 0
+    assert wire.cuts == 0
     assert store.load("a") == change[1]
     store._engine.dispose()
-    wire.close()
 
 
-def test_a_swap_lost_to_a_rival_is_not_taken_for_ours(postgres: str) -> None:
+def test_a_swap_lost_to_a_rival_is_not_taken_for_ours(postgres: str, wire: Wire) -> None:
     """The connection breaks at a COMMIT that changed nothing, for a rival was first: False, and the rival's stands."""
-    wire = Wire(sa.make_url(postgres))
-    store, rival = SqlStore(wire.url), SqlStore(postgres)
+    store, rival = by(wire, postgres), SqlStore(postgres)
     store.swap("a", 0, Record(1))
     rival.swap("a", 1, Record(2, beat=7))
-    wire.swallow = 1
+    wire.cuts = 1
     assert not store.swap("a", 1, Record(2))
-    assert wire.swallow == 0
+    assert wire.cuts == 0
     assert store.load("a") == Record(2, beat=7)
     store._engine.dispose()
     rival._engine.dispose()
-    wire.close()
 
 
-def test_an_answer_lost_twice_is_a_store_error(postgres: str) -> None:
+def test_an_answer_lost_twice_is_a_store_error(postgres: str, wire: Wire) -> None:
     """The store doesn't go on asking for ever, and doesn't guess."""
-    wire = Wire(sa.make_url(postgres))
-    store = SqlStore(wire.url)
+    store = by(wire, postgres)
     store.swap("a", 0, Record(1))
-    wire.swallow = 2
+    wire.cuts = 2
     with pytest.raises(StoreError):
         store.swap("a", 1, Record(2))
-    assert wire.swallow == 0
+    assert wire.cuts == 0
     assert store.load("a") == Record(2)
     store._engine.dispose()
-    wire.close()
 
 
 def test_a_stopped_rival_is_waited_for_only_so_long(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,18 +391,21 @@ def test_a_rival_that_stopped_while_making_the_table_is_waited_for_only_so_long(
     rival._engine.dispose()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_forked_child_uses_connections_of_its_own(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("kind", "rounds"), [("sqlite", 20), ("postgresql", 20), ("redis", 100)])
+def test_a_forked_child_uses_connections_of_its_own(
+    kind: str, rounds: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Parent and child swap through the same object after a fork; neither disturbs the other."""
-    url = f"sqlite:///{tmp_path / 'runs.db'}" if kind == "sqlite" else request.getfixturevalue("postgres")
+    fixture = {"postgresql": "postgres", "redis": "redis"}
+    url = f"sqlite:///{tmp_path / 'runs.db'}" if kind == "sqlite" else request.getfixturevalue(fixture[kind])
     code = f"""
 import os, sys
 from resumable.checkpoint import Record
-from resumable.stores import SqlStore
-store = SqlStore({url!r})
+from resumable.stores import open_store
+store = open_store({url!r})
 store.swap("a", 0, Record(1))
 child = os.fork()
-for _ in range(20):
+for _ in range({rounds}):
     while True:
         record = store.load("a")
         if store.swap("a", record.version, Record(record.version + 1)):
@@ -437,7 +415,7 @@ if child == 0:
 print(os.waitpid(child, 0)[1], store.load("a").version)
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["0", "41"], done.stderr
+    assert done.stdout.split() == ["0", str(2 * rounds + 1)], done.stderr
 
 
 def test_a_database_that_lives_in_memory_is_refused() -> None:

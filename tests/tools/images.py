@@ -8,8 +8,6 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
-import pytest
-
 import services
 
 __all__ = ["dump", "files"]
@@ -65,4 +63,4 @@ def _pg_dump() -> str:
         beside = services.find_programs() / "pg_dump"
         if beside.exists():
             return str(beside)
-    return shutil.which("pg_dump") or pytest.skip("pg_dump is neither beside initdb nor on PATH.")
+    return shutil.which("pg_dump") or services.missing("pg_dump is neither beside initdb nor on PATH.")

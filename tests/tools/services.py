@@ -25,10 +25,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from sqlalchemy.engine import URL, make_url
 
-__all__ = ["CANARY", "Database", "Postgres", "Unavailable", "postgres_server"]
+__all__ = ["CANARY", "Database", "Postgres", "Unavailable", "missing", "postgres_server"]
 
 CANARY = "cAnArY-7f3e-s3cret"
 """The password of the role `canary`. It must turn up nowhere but in the URL that a test was given."""
@@ -42,8 +43,21 @@ host all all 127.0.0.1/32 trust
 """
 
 
+required = False
+"""Whether nothing may be missing (--require-services): conftest.py says so."""
+
+
 class Unavailable(Exception):
     """No such server can be had here; the text says why."""
+
+
+def missing(reason: str) -> NoReturn:
+    """Called where something real can't be had: the test is skipped with the reason, or fails if nothing may be missing."""
+    import pytest
+
+    if required:
+        pytest.fail(f"Nothing may be missing here. {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 class Postgres:

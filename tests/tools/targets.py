@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
+import images
 from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId
 from resumable.database import connect
@@ -54,10 +54,7 @@ class Target:
                 return "\n".join(
                     [*c.iterdump(), str(c.execute("SELECT * FROM sqlite_master ORDER BY name").fetchall())]
                 )
-        url = make_url(self.url).render_as_string(hide_password=False)
-        out = subprocess.run(["pg_dump", url], capture_output=True, text=True, check=True).stdout
-        # Newer releases begin and end with a random word.
-        return "\n".join(line for line in out.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+        return images.dump(make_url(self.url).render_as_string(hide_password=False))
 
     def tables(self) -> set[str]:
         """The names of its tables."""

@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
+from resumable.durable import sync_folder
 from webapp.access import problem
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -22,11 +23,7 @@ def keep(file: TemporaryUploadedFile, path: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
     os.link(file.temporary_file_path(), path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def ranged(request: HttpRequest, path: Path, name: str) -> HttpResponseBase:
