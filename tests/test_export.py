@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 import resumable
-from resumable.errors import SourceError, TargetExists, UsageError
+from resumable.errors import OptionsChanged, SourceError, TargetExists, UsageError
 from resumable.sinks import CsvSink
 from resumable.sources import ArrowSource, SqlSource
 from resumable.stores import MemoryStore
@@ -234,22 +234,56 @@ def test_names_are_readable_and_stable_from_any_folder(folder: pathlib.Path, mon
     assert os.listdir(folder) == ["sub"], "nothing has run yet"
 
 
-def test_a_completed_export_is_done_again_when_there_is_more_or_the_file_is_gone(url: str) -> None:
-    """The same call: nothing to do; then a new run, which `if_exists` lets replace the old file."""
+def test_a_replaced_export_is_done_anew_each_time_once_the_last_is_over(url: str) -> None:
+    """A table can't prove that it is unchanged: an update, a delete, a row below the greatest key, more, or nothing."""
     pipeline = resumable.export(url, "few", "out.csv", key="id", if_exists="replace")
     pipeline.run()
-    assert "nothing to do" in pipeline.run().message
-    execute(
-        url,
-        "insert into many values (-1, 'new')",
-        "drop view few",
-        "create view few as select * from many where id <= 4",
-    )
-    assert pipeline.run().message == ""
-    assert read("out.csv") == "id,name\n-1,new\n1,n1\n2,n2\n3,\n4,n4\n"
+    for change, there in {
+        "update many set name = 'new' where id = 1": "1,new\n2,n2\n3,\n",
+        "delete from many where id = 2": "1,new\n3,\n",
+        "insert into many values (-1, 'low')": "-1,low\n1,new\n3,\n",
+        "select 1": "-1,low\n1,new\n3,\n",
+    }.items():
+        execute(url, change)
+        assert (pipeline.run().message, read("out.csv")) == ("", f"id,name\n{there}"), change
+
+
+def test_a_repeated_query_is_done_anew_too_and_an_unfinished_one_goes_on(url: str) -> None:
+    """`replace` over a run that isn't over goes on with it; the next call is another run."""
+    pipeline = resumable.export(url, "select * from many", "out.csv", key="id", if_exists="replace", every=0)
+    begun(pipeline)
+    paused = pipeline.progress.rows
+    assert paused
+    assert pipeline.run().rows == 140_000
+    assert len(pipeline.progress.history) == 2
+    execute(url, "delete from many where id > 5")
+    assert pipeline.run().rows == 5
+
+
+def test_a_repeated_export_without_replace_says_when_the_file_was_written(url: str) -> None:
+    """It ends well, so that a loop until exit status 0 ends; whatever has happened to the table. Taken, the advice helps."""
+    pipeline = resumable.export(url, "few", "out.csv", key="id")
+    pipeline.run()
+    execute(url, "insert into many values (-1, 'low')", "update many set name = 'new' where id = 1")
+    said = pipeline.run().message
+    assert "completed before on 2" in said
+    assert "the table may have changed since" in said
+    assert "if_exists='replace' (--if-exists replace) exports it anew" in said
+    assert read("out.csv") == "id,name\n1,n1\n2,n2\n3,\n"
+    resumable.export(url, "few", "out.csv", key="id", if_exists="replace").run()
+    assert read("out.csv") == "id,name\n-1,low\n1,new\n2,n2\n3,\n"
     os.remove("out.csv")
-    assert pipeline.run().message == ""
-    assert read("out.csv").endswith("4,n4\n")
+    assert resumable.export(url, "few", "out.csv", key="id").run().message == ""
+
+
+def test_a_completed_export_is_not_done_with_other_options(url: str) -> None:
+    """What is there isn't what they mean; with `replace` they are taken."""
+    resumable.export(url, "few", "out.csv", key="id").run()
+    other = {"key": "id", "delimiter": ";"}
+    with pytest.raises(OptionsChanged, match="delimiter was None and is now ';'"):
+        resumable.export(url, "few", "out.csv", **other).run()
+    resumable.export(url, "few", "out.csv", **other, if_exists="replace").run()
+    assert read("out.csv").startswith("id;name\n")
 
 
 def test_terminate_leaves_the_old_file_and_no_other(url: str, folder: pathlib.Path) -> None:

@@ -469,12 +469,17 @@ def test_an_empty_source_completes() -> None:
 
 
 def test_a_completed_run_called_with_other_options_says_which() -> None:
-    """It does nothing, but not as if it had been the same call."""
+    """It is refused, not called done: what was published isn't what these options mean. Some change no row."""
     world, store = World(), MemoryStore()
     pipeline(world, store, definition={"options": {"if_exists": "append"}}).run()
-    again = pipeline(world, store, definition={"options": {"if_exists": "replace"}}).run()
-    assert "if_exists was 'append' and is now 'replace'" in again.message
-    assert ALL == world.target
+    again = pipeline(world, store, definition={"options": {"if_exists": "replace"}})
+    with pytest.raises(OptionsChanged, match="if_exists was 'append' and is now 'replace'"):
+        again.run()
+    assert ("completed", ALL) == (again.status, world.target)
+    harmless = {"if_exists": "append", "staging": False, "quarantine": "elsewhere", "on_bad_row": "quarantine"}
+    assert "nothing to do" in pipeline(world, store, definition={"options": harmless}).run().message
+    assert again.restart().status == "completed"
+    assert "nothing to do" in again.run().message
 
 
 def test_runs_and_explain_say_where_a_run_stands() -> None:

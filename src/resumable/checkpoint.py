@@ -102,13 +102,30 @@ class Checkpoint:
     """Decided in the sink: "completed" or "terminated"."""
     over: bool = False
     """Nothing of ours is left but what was published and its ledger row."""
-    halt: Literal["", "paused", "failed"] = ""
-    """How the last session stopped, if it lived to say so."""
+    ended: float = 0.0
+    """When the outcome was decided, in seconds since 1970 by the runner's clock; 0 before."""
+    halt: Literal["", "paused", "failed", "terminated"] = ""
+    """How the last session stopped, if it lived to say so. "terminated": a run that followed this one was."""
     error: str = ""
+    previous: Checkpoint | None = None
+    """The completed run of this name before this one, until this one is published: what terminate puts back."""
 
     def next(self, **changes: Any) -> Checkpoint:
         """The checkpoint after this one."""
         return replace(self, number=self.number + 1, **changes)
+
+    def follow(self, held: Checkpoint) -> Checkpoint:
+        """This beginning of a run as the successor of what is `held`; a completed run is kept as its `previous`."""
+        completed = held.over and held.outcome == "completed"
+        return replace(self, previous=replace(held, previous=None, halt="", error="") if completed else None)
+
+    def put_back(self, claim: ClaimId) -> Checkpoint | None:
+        """What is remembered once this run was called off: the completed run before it, if there was one."""
+        return None if self.previous is None else replace(self.previous, claim=claim, halt="terminated")
+
+    def was_put_back(self, held: Checkpoint) -> bool:
+        """Whether `held` is the completed run before this one: then this one was called off."""
+        return self.previous is not None and held.over and held.sessions == self.previous.sessions
 
     def to_json(self) -> str:
         """One line of JSON, with a version and a checksum."""
@@ -204,6 +221,7 @@ def _plain(c: Checkpoint) -> dict[str, Json]:
     out = {f: getattr(c, f) for f in Checkpoint.__dataclass_fields__}
     out["claim"] = asdict(c.claim)
     out["sessions"] = [[s.started, s.seconds, s.rows] for s in c.sessions]
+    out["previous"] = None if c.previous is None else _plain(c.previous)
     for f in ("schema", "written"):
         if out[f] is not None:
             out[f] = base64.b64encode(out[f].serialize().to_pybytes()).decode()
@@ -214,6 +232,7 @@ def _checkpoint(body: dict[str, Json]) -> Checkpoint:
     body = dict(body)
     body["claim"] = ClaimId(**body["claim"])
     body["sessions"] = tuple(Session(*s) for s in body["sessions"])
+    body["previous"] = None if body["previous"] is None else _checkpoint(body["previous"])
     for f in ("schema", "written"):
         if body[f] is not None:
             body[f] = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(body[f])))

@@ -136,6 +136,9 @@ def _resume(a: argparse.Namespace) -> int:
     if a.queue:
         run.ask("resume")
         return _say(f"{a.name} is {run.status}.", DONE)
+    if run.status == "completed" and not a.explain:
+        _print(*([json.dumps(run.progress.to_dict())] if a.json else []))
+        return _say(f"{a.name}: completed before, nothing to do.", DONE)
     return _run(run.pipeline(source=a.source, target=a.target), a)
 
 

@@ -81,6 +81,12 @@ def status(record: Record | None) -> Status:
     return last.halt or ("interrupted" if last.number else "new")
 
 
+def called_off(record: Record | None) -> bool:
+    """Whether the last that was heard of it is that it was terminated, or a run was that followed a completed one."""
+    now = status(record)
+    return now == "terminated" or (now == "completed" and record is not None and record.checkpoint.halt == "terminated")
+
+
 def may_live(record: Record | None) -> bool:
     """Whether there may be a runner to ask: only the kernel of its own machine can say no."""
     return record is not None and record.owner is not None and alive(record.owner, record.claim.token) is not False

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from resumable import control
 from resumable.checkpoint import Checkpoint
+from resumable.errors import OptionsChanged
 from resumable.plan import Plan
 
 __all__ = ["explain"]
+
+
+def _again(plan: Plan, last: Checkpoint) -> str:
+    if plan.stale(last):
+        return "begins a new run: the source has changed, or may have"
+    try:
+        plan.same_rows(last)
+    except OptionsChanged as error:
+        return f"is refused. {error.what} {error.do}".rstrip(".")
+    return "does nothing, if what it published is still there"
 
 
 def explain(plan: Plan) -> str:
@@ -16,8 +27,7 @@ def explain(plan: Plan) -> str:
     last = record.checkpoint if record is not None else Checkpoint()
     lines = [f"Run {plan.name!r} is {state}."]
     if state == "completed":
-        again = "begins a new run, since the source has changed" if plan.stale(last) else "does nothing"
-        lines.append(f"{last.rows:,} rows are published. The same call {again}.")
+        lines.append(f"{last.rows:,} rows are published. The same call {_again(plan, last)}.")
         lines.append("Terminate is refused: a completed run stays.")
     else:
         if last.number and state != "terminated":

@@ -34,6 +34,8 @@ class Opening:
     """Whether this session has been inside before."""
     lost: bool = False
     """Whether a connection that was there has broken."""
+    called_off: bool = False
+    """Whether a session before this one has terminated the run, and died before it could say so."""
 
     def open(self, claim: Claim) -> Writer:
         """The open sink. A newer claim in it that my store doesn't know is no reason to stop: a clock has gone back."""
@@ -47,7 +49,9 @@ class Opening:
 
     def save(self, claim: Claim, writer: Writer) -> Checkpoint:
         """The claim has outlived the opening; otherwise what the opening made goes again."""
-        last = replace(writer.last, halt="", error="")
+        held = writer.last
+        last = replace(held, halt="", error="", previous=None if held.outcome == "completed" else held.previous)
+        self.called_off = self.terminate and claim.last.was_put_back(held)
         try:
             claim.save(last)
         except Superseded:
@@ -66,20 +70,21 @@ class Opening:
         """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
         plan, last, restart = self.plan, claim.last, self.restart and not self.again
         where = str(getattr(plan.store, "location", ""))
-        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, where)
+        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, where, restart)
         if self.terminate:
             return self._open_to_undo(claimant, last)
         if not last.outcome:
             plan.agreed(last)  # here already: with other options the sink would look for what isn't there
         if not last.number or (last.over and (restart or last.outcome == "terminated")):
-            last = replace(self.begun or plan.begin(), claim=last.claim)
+            last = self._first(last)
         writer = plan.sink.open(claimant, last)
         held = writer.last
         if self.again or not (held.over and held.outcome == "completed"):
             return writer
         try:
-            anew = restart or not writer.stands() or plan.stale(held)
-            first = replace(self.begun or plan.begin(), claim=held.claim) if anew else None
+            first = self._first(held) if restart or plan.stale(held) or not writer.stands() else None
+            if first is None:
+                plan.same_rows(held)
         except BaseException:
             writer.__exit__(None, None, None)
             raise
@@ -87,6 +92,10 @@ class Opening:
             return writer
         writer.__exit__(None, None, None)
         return plan.sink.open(claimant, first)
+
+    def _first(self, held: Checkpoint) -> Checkpoint:
+        """A new run's beginning, over what is held; the claim says that it was known."""
+        return replace((self.begun or self.plan.begin()).follow(held), claim=held.claim)
 
     def _open_to_undo(self, claimant: Claimant, last: Checkpoint) -> Writer:
         """The sink, made nothing in that isn't there."""

@@ -121,7 +121,7 @@ class Pipeline:
         record = control.ask(self.store, self.name, "terminate")
         if control.may_live(record):
             record = control.wait_until_idle(self.store, self.name, wait)
-        if control.status(record) == "terminated":
+        if control.called_off(record):
             return
         try:
             _exhaust(session(self._plan, terminate=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -13,6 +14,9 @@ from resumable.errors import OptionsChanged, SourceChanged, UsageError
 from resumable.protocols import Batch, Sink, Source
 
 __all__ = ["Plan", "Transform"]
+
+_SAME_ROWS = {"staging", "quarantine"}
+"""Options that change nothing of the rows that a completed run has published."""
 
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -74,11 +78,33 @@ class Plan:
             )
         return last
 
+    def same_rows(self, held: Checkpoint) -> None:
+        """Refuse to call a run completed that was completed with other options, if they change what its rows are."""
+        other = {k: said for k, said in self._other(held).items() if k not in _SAME_ROWS}
+        if not held.rejected:
+            other.pop("on_bad_row", None)
+        if other:
+            raise OptionsChanged(
+                f"Run {self.name!r} was completed{_on(held)} with other options: {', '.join(other.values())}.",
+                safe="Nothing was changed: what it published stays.",
+                do=f"Give those options, or name='...' (--name) for a run of its own. {self._anew()}",
+            )
+
     def settled(self, last: Checkpoint) -> str:
-        """What to say of a run that was completed before; the same call with other options is still the same run."""
-        other = self._other(last)
-        less = f" with other options ({', '.join(other.values())}; --restart runs it with these)" if other else ""
-        return f"completed before{less}, nothing to do"
+        """What to say of a run that was completed before."""
+        if not self._volatile:
+            return "completed before, nothing to do"
+        return f"completed before{_on(last)}, nothing to do; the table may have changed since. {self._anew()}"
+
+    def _anew(self) -> str:
+        if self._volatile and self.definition.get("kind") == "export":
+            return "if_exists='replace' (--if-exists replace) exports it anew."
+        return "A restart (--restart, pipeline.restart()) runs it anew with these."
+
+    @property
+    def _volatile(self) -> bool:
+        """Whether the source may have changed without a sign of it, as a table may."""
+        return bool(getattr(self.source, "volatile", False))
 
     def _other(self, last: Checkpoint) -> dict[str, str]:
         """The options that aren't those the run began with, by name, in words."""
@@ -98,9 +124,19 @@ class Plan:
             )
 
     def stale(self, last: Checkpoint) -> bool:
-        """Whether a completed run is out of date: its source has changed, or there is `more` in it by now."""
+        """Whether a completed run is out of date: its source has changed, or there is `more` in it by now.
+
+        Of one that can't prove that it is unchanged, each time that it is to replace what is there.
+        """
         more = getattr(self.source, "more", None)  # only a source has it that may grow without having changed
+        if_exists = getattr(self.sink, "if_exists", "")
+        if self._volatile and if_exists in ("fail", "replace"):  # with "fail" a new run could only be refused
+            return bool(if_exists == "replace")
         return bool(self.source.changed(last.source, last.position) or (more and more(last.source)))
+
+
+def _on(last: Checkpoint) -> str:
+    return time.strftime(" on %Y-%m-%d at %H:%M:%S", time.localtime(last.ended)) if last.ended else ""
 
 
 def _cast(rows: pa.RecordBatch, schema: pa.Schema | None) -> pa.RecordBatch:

@@ -59,6 +59,9 @@ class Source(Protocol):
     MUST: reading on from a batch's position gives exactly the rows after that batch, in the same order, in any
     process. MUST: positions and identity survive JSON. MUST: memory doesn't grow with the data, and reading on
     costs what starting costs. Raises `SourceError`, `BadRow`, `SourceChanged`.
+
+    A source that may change without `changed` being able to tell, as a table may, says so by `volatile = True`:
+    a completed run over it is run anew where the sink's `if_exists` is "replace".
     """
 
     def identity(self) -> dict[str, Json]:
@@ -91,6 +94,7 @@ class Claimant:
 
     `run` is the run's name. `owner` is this process. `known` are the claims that the store knew before this one.
     `takeover`: the caller means to fence off a runner that may live. `store` says which store, for messages.
+    `restart`: the caller means to run a completed run anew.
     """
 
     run: str
@@ -99,6 +103,7 @@ class Claimant:
     known: frozenset[ClaimId] = frozenset()
     takeover: bool = False
     store: str = ""
+    restart: bool = False
 
 
 class Sink(Protocol):
@@ -107,6 +112,8 @@ class Sink(Protocol):
     MUST: `open` fences older claims and recovers in one step, and may be interrupted and repeated anywhere. Given
     a checkpoint of number 0 it makes what it needs and answers with number 1; what can be known to fail beforehand
     it refuses before anything is made. Given an outcome, it makes nothing.
+    MUST: a sink that remembers a completed run keeps it as the `previous` of the run after it, and puts it back where
+    that one is undone or cleared without having been published: it is part of the target as it was.
     Raises `Superseded`, `AlreadyRunning`, `TargetChanged`, `TargetExists`, `TargetError`.
     """
 
@@ -156,7 +163,7 @@ class Writer(Protocol):
         ...
 
     def stands(self) -> bool:
-        """Whether what a completed run published is still there."""
+        """Whether what a completed run published is still there. Raises `TargetChanged` if something else is."""
         ...
 
     def __enter__(self) -> Self: ...

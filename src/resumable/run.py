@@ -66,7 +66,12 @@ class Run:
         pause(self.store, self.name, wait)
 
     def resume(self, *, source: str | None = None, target: str | None = None) -> Progress:
-        """Go on with it here, to its end, and return the last `Progress`; see `Pipeline.run`."""
+        """Go on with it here, to its end, and return the last `Progress`; see `Pipeline.run`.
+
+        One that is completed stays so: only the line or program that began it can tell whether to run it anew.
+        """
+        if self.status == "completed":
+            return self.progress
         return self.pipeline(source=source, target=target).run()
 
     def terminate(self, wait: float = 30.0, *, source: str | None = None, target: str | None = None) -> None:
@@ -77,11 +82,11 @@ class Run:
         if control.may_live(record) or never:
             control.ask(self.store, self.name, "terminate")
             record = self._known(control.wait_until_idle(self.store, self.name, wait))
-        status = control.status(record)
-        if status == "completed":
+        if control.called_off(record):
+            return
+        if control.status(record) == "completed":
             raise completed(self.name)
-        if status != "terminated":
-            self.pipeline(source=source, target=target).terminate(wait)
+        self.pipeline(source=source, target=target).terminate(wait)
 
     def pipeline(self, *, source: str | None = None, target: str | None = None) -> Pipeline:
         """Its pipeline, rebuilt from what the store knows; `source` or `target` gives its URL again, with the password.

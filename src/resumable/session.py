@@ -65,12 +65,8 @@ def session(
             if not stack.forked and (fenced := _farewell(claim, error)) and isinstance(error, ResumableError):
                 raise fenced from error  # whatever failed: it did because somebody else has the run
             raise
-    if last.outcome == "terminated":
-        raise Terminated(
-            f"Run {plan.name!r} was terminated.",
-            safe="The target is as it was before the run.",
-            do="The same call begins anew.",
-        )
+    if last.outcome == "terminated" or opening.called_off:
+        raise _terminated(plan, last)
     yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else "")
 
 
@@ -115,7 +111,7 @@ def _sitting(
                 claim.save(last)
             writer.clear()
             last = replace(last, over=True)
-        claim.save(last, leave=True)
+        claim.save((last.put_back(claim.id) if last.outcome == "terminated" else None) or last, leave=True)
         return last, settled and not inside
 
 
@@ -155,9 +151,9 @@ def _decide(plan: Plan, writer: Writer, last: Checkpoint, asked: Asked) -> Check
     if asked == "pause":
         raise _paused(plan, last)
     if asked == "terminate":
-        return writer.commit(last.next(outcome="terminated"))
+        return writer.commit(last.next(outcome="terminated", ended=time.time()))
     plan.check_source(last)
-    return writer.publish(last.next(outcome="completed"))
+    return writer.publish(last.next(outcome="completed", ended=time.time(), previous=None))
 
 
 def _wait(plan: Plan, claim: Claim, seconds: float) -> None:
@@ -167,6 +163,17 @@ def _wait(plan: Plan, claim: Claim, seconds: float) -> None:
         if "pause" in (claim.asked, plan.asked):
             raise _paused(plan, claim.last)
         time.sleep(min(TICK, left))
+
+
+def _terminated(plan: Plan, last: Checkpoint) -> Terminated:
+    again = last.previous is not None or last.outcome == "completed"
+    return Terminated(
+        f"Run {plan.name!r} was terminated.",
+        safe="The target is as it was before the run.",
+        do="The completed run before it stays remembered; a restart runs it anew."
+        if again
+        else "The same call begins anew.",
+    )
 
 
 def _paused(plan: Plan, last: Checkpoint) -> Paused:

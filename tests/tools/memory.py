@@ -99,7 +99,7 @@ class MemorySink:
         elif row.over:
             if last.number or last.claim < row.claim:
                 return MemoryWriter(self, claim, row, made)
-            row, made = replace(last.next(), claim=claim.id), True
+            row, made = replace(last.follow(row).next(), claim=claim.id), True
         if made:
             world.staging = []
         row = replace(row, claim=claim.id)
@@ -123,7 +123,8 @@ class MemoryWriter:
         def effect() -> None:
             row = self.world.row()
             if self.made and row is not None and self.world.by() == self.claim.id and row.number == 1:
-                self.world.ledger = self.world.staging = None
+                self.world.staging = None
+                self._put_back(row)
 
         if "undo" not in self.sink.skip:
             self.world.do("undo", effect)
@@ -175,10 +176,16 @@ class MemoryWriter:
             self.world.staging = None
             if row.outcome == "completed":
                 self.world.put(self.claim.id, replace(row, over=True))
-            else:
-                self.world.ledger = None
+            elif not row.over:
+                self._put_back(row)
 
         self.world.do("clear", effect)
+
+    def _put_back(self, row: Checkpoint) -> None:
+        previous = row.put_back(self.claim.id)
+        self.world.ledger = None
+        if previous is not None and "previous" not in self.sink.skip:
+            self.world.put(self.claim.id, previous)
 
     def stands(self) -> bool:
         return True

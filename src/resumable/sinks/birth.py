@@ -31,8 +31,8 @@ class Birth:
         self._claim, self._staging = claim, staging_name(claim.run, claim.id)
         self.layout: Layout | None = None
 
-    def begin(self) -> Checkpoint:
-        """Make staging; the first checkpoint. Refuses before anything is made."""
+    def begin(self, previous: Checkpoint | None) -> Checkpoint:
+        """Make staging; the first checkpoint, which follows the `previous` run's. Refuses before anything is made."""
         sink, c, last = self._sink, self._c, self._last
         with c.reading():
             layout = lay_out(c, sink.table, written(last), sink.if_exists, sink.key, sink.staging)
@@ -49,7 +49,7 @@ class Birth:
             "rows": 0,
             "shifts": [],
         }
-        return last.next(claim=self._claim.id, sink=state)
+        return last.follow(previous or Checkpoint()).next(claim=self._claim.id, sink=state)
 
     def enter(self) -> None:
         """A table that is loaded in plain view comes about with its ledger row, or anybody could have made it."""

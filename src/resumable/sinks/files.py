@@ -136,10 +136,10 @@ def _recover(file: PartialFile, claim: Claimant, last: Checkpoint) -> Checkpoint
     if not file.take(inode, takeover=claim.takeover):
         # Renamed to its target, and the session died before it could say so.
         if last.complete and file.confirm(inode, length):
-            return last.next(outcome="completed")
+            return last.next(outcome="completed", previous=None)
         raise file.gone()
     # link() done, its first name not yet removed; the store may have gone back to a time before that.
     if file.is_target(inode):
-        return last.next(complete=True, outcome="completed")
+        return last.next(complete=True, outcome="completed", previous=None)
     # A new inode is a new state, so a new checkpoint.
     return last.next(sink=_state(file)) if file.cut(length) else last

@@ -122,6 +122,18 @@ class Ledger:
         values = {"number": checkpoint.number, "checkpoint": checkpoint.to_json(), "touched": self._now}
         return self._changed(sa.update(self.table).where(self._where(claim, number)).values(**values))
 
+    def put_back(self, claim: ClaimId, checkpoint: Checkpoint) -> None:
+        """The completed run that was there before, instead of the one that is called off. In a locked row."""
+        values = {
+            "epoch": claim.epoch,
+            "token": claim.token,
+            "number": checkpoint.number,
+            "owner": None,
+            "backend": None,
+        }
+        change = sa.update(self.table).where(self.table.c.name == self.run)
+        self.c.sa.execute(change.values(**values, checkpoint=checkpoint.to_json(), touched=self._now))
+
     def rest(self, claim: ClaimId) -> None:
         """The runner leaves in good order: nobody needs to wait for it."""
         mine = sa.and_(self.table.c.name == self.run, *self._mine(claim))

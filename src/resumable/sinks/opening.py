@@ -53,7 +53,7 @@ def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, bi
                 safe="Nothing was changed.",
                 do="Restore the target, or begin anew (--restart, pipeline.restart()).",
             )
-        first = birth.begin()
+        first = birth.begin(None if row is None else row.checkpoint)
         try:
             ledger.make()
             with c.transaction():

@@ -39,6 +39,7 @@ class QuarantineSink:
 
     def __init__(self, sink: Sink, path: str | os.PathLike[str], *, source: str = "") -> None:
         self.sink, self.path, self.source = sink, os.fspath(path), source
+        self.if_exists: str = getattr(sink, "if_exists", "")
 
     def open(self, claim: Claimant, last: Checkpoint) -> Writer:
         """Open the inner sink, then bring the rejects to what it has committed."""

@@ -178,11 +178,12 @@ class SqlWriter:
             c, row = self._c, self._ledger.read(lock=True)
             if not may(row):
                 return
-            if row is not None:
+            if row is not None and not row.checkpoint.over:
                 state = row.checkpoint.sink or {}
                 if state.get("mode") == "direct" and c.dialect.kind(c, state["table"]) == "table":
                     c.sql(f"DROP TABLE {c.qualified(state['table'])}")
-                self._ledger.remove()
+                previous = row.checkpoint.put_back(self._claim.id)
+                self._ledger.remove() if previous is None else self._ledger.put_back(self._claim.id, previous)
             sweep(c, self._claim.run, self._claim.id, None)
 
         with self._c.errors("What the run made can't be removed"):

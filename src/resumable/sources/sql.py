@@ -50,6 +50,8 @@ class SqlSource:
     Position: `{"after": the last key, "row": rows read, "end": whether that is all}`.
     """
 
+    volatile = True  # values may have changed, and nothing of columns and key tells
+
     def __init__(
         self,
         url: str | URL | Engine,
