@@ -87,7 +87,7 @@ class Plan:
             raise OptionsChanged(
                 f"Run {self.name!r} was completed{_on(held)} with other options: {', '.join(other.values())}.",
                 safe="Nothing was changed: what it published stays.",
-                do=f"Give those options, or name='...' (--name) for a run of its own. {self._anew()}",
+                do=f"Give the same options to leave it so. {self._anew()}",
             )
 
     def settled(self, last: Checkpoint) -> str:
@@ -99,7 +99,12 @@ class Plan:
     def _anew(self) -> str:
         if self._volatile and self.definition.get("kind") == "export":
             return "if_exists='replace' (--if-exists replace) exports it anew."
-        return "A restart (--restart, pipeline.restart()) runs it anew with these."
+        more = "; it adds the rows once more, unless the run has made the table itself" if self._adds else ""
+        return f"A restart (--restart, pipeline.restart()) runs it anew with these{more}."
+
+    @property
+    def _adds(self) -> bool:
+        return getattr(self.sink, "if_exists", "") == "append"
 
     @property
     def _volatile(self) -> bool:

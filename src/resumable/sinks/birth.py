@@ -35,7 +35,8 @@ class Birth:
         """Make staging; the first checkpoint, which follows the `previous` run's. Refuses before anything is made."""
         sink, c, last = self._sink, self._c, self._last
         with c.reading():
-            layout = lay_out(c, sink.table, written(last), sink.if_exists, sink.key, sink.staging)
+            restarts = previous if self._claim.restart else None
+            layout = lay_out(c, sink.table, written(last), sink.if_exists, sink.key, sink.staging, restarts)
         self.layout = layout
         if layout.mode != "direct":
             make(c, self._staging, layout)
@@ -46,6 +47,7 @@ class Birth:
             "mode": layout.mode,
             "key": list(layout.key),
             "fresh": layout.table is None,
+            "replaces": layout.replaces is not None,
             "rows": 0,
             "shifts": [],
         }

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
+from resumable.checkpoint import Checkpoint, Json
+
 if TYPE_CHECKING:
     from resumable.sinks.connection import Connection
 
-__all__ = ["ROW", "Column", "Dialect", "Foreign", "Layout", "Mode", "Referrer", "Table", "Unique"]
+__all__ = ["ROW", "Column", "Dialect", "Features", "Foreign", "Layout", "Mode", "Referrer", "Table", "Unique"]
 
 ROW = "resumable_row"
 """Where a staged row stands in the order of arrival, from 1."""
@@ -85,13 +87,28 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What tells a table from another of its name: an identity of the database's own (None: it has none), its structure,
+    and, in words, what would go or fail if it were dropped.
+    """
+
+    identity: Json
+    structure: Json
+    dependents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """How rows come to lie in the target. `rows`: the target's column names and types, in the source's order."""
+    """How rows come to lie in the target. `rows`: the target's column names and types, in the source's order.
+
+    `replaces`: the completed run whose table gives way to a new one.
+    """
 
     mode: Mode
     rows: pa.Schema
     key: tuple[str, ...] = ()
     table: Table | None = None
+    replaces: Checkpoint | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -192,6 +209,10 @@ class Dialect(Protocol):
 
     def describe(self, c: Connection, name: str) -> Table:
         """An existing table."""
+        ...
+
+    def features(self, c: Connection, name: str) -> Features:
+        """What tells an existing table from another of its name."""
         ...
 
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:

@@ -90,8 +90,15 @@ class FileWriter:
         self._file.sweep()
 
     def stands(self) -> bool:
-        """Whether the target is there."""
-        return self._file.target.is_file()
+        """Whether the target is there, and not empty if anything was written to it."""
+        target, length = self._file.target, (self.last.sink or {}).get("length", 0)
+        if length and target.is_file() and not target.stat().st_size:
+            raise TargetChanged(
+                f"{target} is empty by now: the run was completed with {length:,} bytes.",
+                safe="Nothing was changed.",
+                do="Remove it, and run the same again.",
+            )
+        return target.is_file()
 
     def __enter__(self) -> Self:
         return self

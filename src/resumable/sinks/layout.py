@@ -6,14 +6,17 @@ value can be checked; everything else is refused at the start, with the type tha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NoReturn
 
 import pyarrow as pa
 
+from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Layout, Mode, Table
 from resumable.sinks.ledger import NAME as LEDGER
+from resumable.sinks.published import holds_rows, irreplaceable, made_it
 from resumable.sqltypes import plain
 
 __all__ = ["again", "lay_out"]
@@ -21,15 +24,34 @@ __all__ = ["again", "lay_out"]
 _NOTHING = "Nothing was changed."
 
 
-def lay_out(c: Connection, name: str, schema: pa.Schema, if_exists: str, key: tuple[str, ...], staging: bool) -> Layout:
-    """How a new run's rows come into the table `name`; raises what can be known to fail."""
+def lay_out(
+    c: Connection,
+    name: str,
+    schema: pa.Schema,
+    if_exists: str,
+    key: tuple[str, ...],
+    staging: bool,
+    restarts: Checkpoint | None = None,
+) -> Layout:
+    """How a new run's rows come into the table `name`; raises what can be known to fail.
+
+    `restarts`: the completed run that is run anew. The table that it made gives way as a whole, if it can.
+    """
     _names(c, name, schema)
     kind, d = c.dialect.kind(c, name), c.dialect
-    if kind and if_exists == "fail":
+    made = restarts if restarts is not None and kind == "table" and staging and made_it(c, name, restarts) else None
+    why = irreplaceable(c, name, made) if made is not None else ""
+    if kind and not (made and not why) and if_exists == "fail":
         raise TargetExists(
-            f"There is a {kind} {name!r} already.",
+            f"There is a {kind} {name!r} already"
+            + (f", which a restart can't replace as a whole: {why}." if why else "."),
             safe=_NOTHING,
             do="Give another name, or if_exists='append', 'replace' or 'upsert'.",
+        )
+    if made is not None and why and if_exists == "append" and holds_rows(c, name, made):
+        _refuse(
+            f"Table {name!r} has the rows of the completed run, and a restart can't replace it as a whole: {why}.",
+            "Drop or rename it, or delete those rows, and run it under another name (--name, name='...').",
         )
     if kind and kind != "table":
         _refuse(f"{name!r} is a {kind}, not a table.", "Give a table's name.")
@@ -37,7 +59,9 @@ def lay_out(c: Connection, name: str, schema: pa.Schema, if_exists: str, key: tu
         _refuse(
             f"There is a table {name!r} already.", "Loading in plain view goes into a new table only: leave staging on."
         )
-    if not kind:
+    if made is not None and not why:
+        layout = replace(_new(schema, if_exists, key, staging), replaces=made)
+    elif not kind:
         layout = _new(schema, if_exists, key, staging)
     else:
         mode: Mode = "append" if if_exists == "append" else "upsert" if if_exists == "upsert" else "replace"
@@ -48,14 +72,22 @@ def lay_out(c: Connection, name: str, schema: pa.Schema, if_exists: str, key: tu
 
 
 def again(
-    c: Connection, name: str, schema: pa.Schema, mode: Mode, key: tuple[str, ...], *, fresh: bool, staging: str | None
+    c: Connection,
+    name: str,
+    schema: pa.Schema,
+    mode: Mode,
+    key: tuple[str, ...],
+    *,
+    fresh: bool,
+    staging: str | None,
+    replaces: Checkpoint | None,
 ) -> Layout:
     """The layout of a run that goes on; `fresh`: its target wasn't there when it began. Raises `TargetChanged`.
 
     Where `staging` is there, its columns must still be declared like the table's: publishing would alter values.
     """
     if mode in ("new", "direct") or fresh:
-        return Layout(mode, _stored(schema), key)
+        return Layout(mode, _stored(schema), key, replaces=replaces)
     try:
         if c.dialect.kind(c, name) != "table":
             _refuse(f"There is no table {name!r} any more.", "")

@@ -22,8 +22,8 @@ from psycopg import sql as names
 from resumable.database import reason
 from resumable.errors import TargetError, UsageError
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Column, Layout, Table
-from resumable.sinks.postgresql_schema import describe, sequences
+from resumable.sinks.dialect import ROW, Column, Features, Layout, Table
+from resumable.sinks.postgresql_schema import describe, features, sequences
 from resumable.sinks.postgresql_values import copied, odd
 from resumable.sqltypes import sql_type
 
@@ -203,6 +203,9 @@ class Postgresql:
 
     def describe(self, c: Connection, name: str) -> Table:
         return describe(c, name)
+
+    def features(self, c: Connection, name: str) -> Features:
+        return features(c, name)
 
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
         return odd(column, declared)

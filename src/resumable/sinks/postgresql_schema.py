@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Column, Foreign, Referrer, Table, Unique
+from resumable.sinks.dialect import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.sqltypes import arrow_type, declared_type
 
-__all__ = ["Sequence", "describe", "sequences"]
+__all__ = ["Sequence", "describe", "features", "sequences"]
 
 _TABLE = "(SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :t AND n.nspname = :s)"
 
@@ -58,6 +58,24 @@ JOIN pg_attribute a ON a.attrelid = x.tab AND a.attnum = x.col
 WHERE x.tab = {_TABLE}
 """
 
+# The table's own primary key is part of its structure; a default, an index, a trigger, a policy isn't.
+_DEPENDENTS = f"""
+SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
+FROM pg_depend d LEFT JOIN pg_constraint k ON d.classid = CAST('pg_constraint' AS regclass) AND k.oid = d.objid
+WHERE d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid = {_TABLE} AND d.deptype IN ('n', 'a')
+  AND NOT (k.oid IS NOT NULL AND k.conrelid = d.refobjid AND k.contype IN ('p', 'n'))
+ORDER BY 1
+"""
+
+_STRUCTURE = f"""
+SELECT t.oid, CAST(t.relacl AS text) AS acl, pg_has_role(t.relowner, 'MEMBER') AS own,
+       ARRAY(SELECT concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
+                              CASE WHEN a.attnotnull THEN 'not null' END, CAST(a.attacl AS text))
+             FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+             ORDER BY a.attnum) AS columns
+FROM pg_class t WHERE t.oid = {_TABLE}
+"""
+
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
@@ -102,6 +120,16 @@ def describe(c: Connection, name: str) -> Table:
             child = _quoted(c, x.child_schema, x.child)
             referrers.append(Referrer(child, tuple(x.names), tuple(x.parents), action, x.condeferrable))
     return Table(name, columns, primary, tuple(uniques), tuple(foreign), tuple(referrers))
+
+
+def features(c: Connection, name: str) -> Features:
+    """The table's OID, its columns and grants, and what the catalogs say depends on it."""
+    here: dict[str, Any] = {"t": name, "s": c.schema}
+    x = c.sql(_STRUCTURE, **here).one()
+    dependents = [str(what) for (what,) in c.sql(_DEPENDENTS, **here)]
+    if not x.own:
+        dependents.append("another role that owns it")
+    return Features(x.oid, {"columns": list(x.columns), "grants": x.acl}, tuple(dependents))
 
 
 def sequences(c: Connection, name: str) -> list[Sequence]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from resumable.checkpoint import Checkpoint
 from resumable.errors import BadRow, ResumableError, TargetError, TargetExists
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Foreign, Layout, Unique
+from resumable.sinks.published import irreplaceable
 from resumable.sinks.rows import Numbers
 
 __all__ = ["publish"]
@@ -50,7 +52,10 @@ class _Publishing:
 
     def new(self) -> None:
         """A table that wasn't there."""
-        if kind := self.c.dialect.kind(self.c, self.name):
+        kind = self.c.dialect.kind(self.c, self.name)
+        if kind == "table" and self.layout.replaces is not None:
+            self.give_way(self.layout.replaces)
+        elif kind:
             raise TargetExists(
                 f"A {kind} {self.name!r} was made while the run was loading.",
                 safe=_SAFE,
@@ -63,6 +68,17 @@ class _Publishing:
             return
         self.c.dialect.create(self.c, self.name, self.layout)
         self.upsert() if self.layout.mode == "upsert" else self.insert()
+
+    def give_way(self, held: Checkpoint) -> None:
+        """The table that an earlier run of this name has made goes, if it is still as that run left it."""
+        self.c.dialect.seize(self.c, self.name)
+        if why := irreplaceable(self.c, self.name, held):
+            raise TargetExists(
+                f"Table {self.name!r} can't be replaced as a whole any more: {why}.",
+                safe=_SAFE,
+                do="Rename or drop it, then run the same again; or terminate the run.",
+            )
+        self.c.sql(f"DROP TABLE {self.target}")
 
     def existing(self) -> None:
         """A table that was there: it stays, its rows change."""

@@ -24,8 +24,8 @@ from sqlalchemy.pool import StaticPool
 from resumable.database import reason
 from resumable.errors import UsageError
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Column, Layout, Table
-from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe
+from resumable.sinks.dialect import ROW, Column, Features, Layout, Table
+from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe, features
 from resumable.sinks.sqlite_values import kept, odd
 from resumable.sqltypes import sql_type
 
@@ -184,6 +184,9 @@ class Sqlite:
 
     def describe(self, c: Connection, name: str) -> Table:
         return describe(c, name)
+
+    def features(self, c: Connection, name: str) -> Features:
+        return features(c, name)
 
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
         return odd(column, declared)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Column, Foreign, Referrer, Table, Unique
+from resumable.sinks.dialect import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.sqltypes import arrow_type, declared_type
 
-__all__ = ["affinity", "checks", "declaration", "describe"]
+__all__ = ["affinity", "checks", "declaration", "describe", "features"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -101,6 +101,23 @@ def _referrers(c: Connection, name: str) -> Iterator[Referrer]:
             if parent.lower() == name.lower() and child.lower() != name.lower():
                 # With defer_foreign_keys every constraint is checked at COMMIT.
                 yield Referrer(c.qualified(child), columns, parents, action, deferrable=True)
+
+
+def features(c: Connection, name: str) -> Features:
+    """The statement that would make the table, and what speaks of it. SQLite has no identity of tables."""
+    statement, dependents = None, []
+    query = f"SELECT type, name, tbl_name, sql FROM {_at(c)}sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
+    for kind, what, table, sql in c.sa.exec_driver_sql(query).all():
+        if kind == "table" and what.lower() == name.lower():
+            statement = sql
+        elif (kind == "index" and table.lower() == name.lower()) or (kind != "index" and _mentions(sql, name)):
+            dependents.append(f"{kind} {what}")
+    return Features(None, statement, tuple(dependents))
+
+
+def _mentions(statement: str, name: str) -> bool:
+    names = (m[0] for m in _TOKEN.finditer(statement) if m.lastgroup == "name")
+    return any((n[1:-1] if n[0] in '"`[' else n).lower() == name.lower() for n in names)
 
 
 def declaration(c: Connection, column: Column, *, given: bool, key: bool) -> str:

@@ -27,6 +27,7 @@ from resumable.sinks.dialect import Layout
 from resumable.sinks.layout import again
 from resumable.sinks.ledger import Ledger
 from resumable.sinks.opening import recover, superseded
+from resumable.sinks.published import left_behind, still_there
 from resumable.sinks.publishing import publish
 from resumable.sinks.rows import Numbers, bad_row, cast, numbered, store, without
 from resumable.sinks.staging import make, sweep
@@ -104,9 +105,10 @@ class SqlWriter:
             return self.last
         self._forget()
         layout = self._ready()
-        mine = replace(checkpoint, claim=self._claim.id, sink=self.last.sink)
+        mine = replace(checkpoint, claim=self._claim.id)
 
         def act() -> None:
+            nonlocal mine
             row, now = self._ledger.read(lock=True), layout
             if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
                 raise superseded(self._claim.run, row)
@@ -114,6 +116,8 @@ class SqlWriter:
                 self._c.dialect.reserve(self._c, self._sink.table, layout)
                 now = self._again(self._state["staging"])
             publish(self._c, self._sink.table, self._state["staging"], now, self._numbers, self._rows)
+            left = left_behind(self._c, self._sink.table, made=self._state["fresh"])
+            mine = replace(mine, sink={**self._state, "left": left})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
@@ -193,7 +197,7 @@ class SqlWriter:
     def stands(self) -> bool:
         """See `Writer.stands`."""
         with self._c.errors(f"Table {self._sink.table!r} can't be looked at"), self._c.reading():
-            return self._c.dialect.kind(self._c, self._sink.table) == "table"
+            return still_there(self._c, self._sink.table, self._sink.if_exists, self.last)
 
     def __enter__(self) -> Self:
         return self
@@ -258,7 +262,14 @@ class SqlWriter:
     def _again(self, staging: str | None) -> Layout:
         state, key = self._state, tuple(self._state["key"])
         return again(
-            self._c, state["table"], written(self.last), state["mode"], key, fresh=state["fresh"], staging=staging
+            self._c,
+            state["table"],
+            written(self.last),
+            state["mode"],
+            key,
+            fresh=state["fresh"],
+            staging=staging,
+            replaces=self.last.previous if state["replaces"] else None,
         )
 
     def _check(self) -> None:
