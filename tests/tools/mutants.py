@@ -52,7 +52,7 @@ MUTANTS = [
     ),
     Mutant(
         "the sink's word wins", "opening.py",
-        'last = replace(writer.last, halt="", error="")', 'last = replace(claim.last if claim.last.number else writer.last, halt="", error="")',
+        "        held = writer.last\n", "        held = claim.last if claim.last.number else writer.last\n",
         "tests/test_session.py",
     ),
     Mutant(
@@ -70,6 +70,57 @@ MUTANTS = [
         "                last = _decide(plan, writer, last, asked)\n                claim.save(last)\n            writer.clear()\n",
         "                last = _decide(plan, writer, last, asked)\n            writer.clear()\n            claim.save(last)\n",
         "tests/test_model.py",
+    ),
+    Mutant(
+        "a completed run is put back", "sinks/sqlwriter.py",
+        "previous = row.checkpoint.put_back(self._claim.id)", "previous = None",
+        "tests/test_sequences.py", "called_off and sqlite",
+    ),
+    Mutant(
+        "a completed run is kept from the first moment", "sinks/birth.py",
+        "last.follow(previous or Checkpoint())", "last.follow(Checkpoint())",
+        "tests/test_sequences.py", "called_off and sqlite",
+    ),
+    Mutant(
+        "the store remembers what was put back", "session.py",
+        'claim.save((last.put_back(claim.id) if last.outcome == "terminated" else None) or last, leave=True)',
+        "claim.save(last, leave=True)",
+        "tests/test_sequences.py", "export_after_a_completed",
+    ),
+    Mutant(
+        "an emptied table isn't called done", "sinks/published.py",
+        'elif left["filled"] and not _filled(c, name):', "elif False:",
+        "tests/test_sequences.py", "emptied_table and sqlite",
+    ),
+    Mutant(
+        "another table isn't called done", "sinks/published.py",
+        'if found.identity != left["table"] and here == left["ledger"]:', "if False:",
+        "tests/test_sequences.py", "made_anew and postgresql",
+    ),
+    Mutant(
+        "a restored dump is no other database", "sinks/published.py",
+        ' and here == left["ledger"]', "",
+        "tests/test_sequences.py", "dumped",
+    ),
+    Mutant(
+        "a restart drops no rows of others", "sinks/published.py",
+        'if count not in (0, left["count"]):', "if False:",
+        "tests/test_sequences.py", "somebody_else",
+    ),
+    Mutant(
+        "a restart looks again before it drops", "sinks/publishing.py",
+        "if why := irreplaceable(self.c, self.name, held):", 'if why := "":',
+        "tests/test_sequences.py", "somebody_else",
+    ),
+    Mutant(
+        "other options aren't called done", "opening.py",
+        "                plan.same_rows(held)\n", "                pass\n",
+        "tests/test_sequences.py", "change_the_rows",
+    ),
+    Mutant(
+        "a table is exported anew", "sources/sql.py",
+        "    volatile = True", "    volatile = False",
+        "tests/test_export.py", "replaced_export and sqlite",
     ),
     Mutant(
         "yield only after the commit", "session.py",
