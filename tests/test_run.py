@@ -198,6 +198,19 @@ def test_another_call_under_the_same_name_is_refused(store: Any, task: Task) -> 
     assert "queued" == submit(pipeline(task, store)).status
 
 
+def test_other_options_over_a_completed_run_are_refused_unless_its_source_has_changed(task: Task) -> None:
+    """The worker would find them refused, and nobody would hear of it; over an edited file they are those of a new run."""
+    store = MemoryStore()
+    pipeline(task, store).run()
+    with pytest.raises(OptionsChanged, match="if_exists"):
+        submit(pipeline(task, store, if_exists="replace"))
+    assert "completed" == Run(NAME, store).status
+    source = Path(task.arguments[1])
+    source.write_bytes(source.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[0] + b"\n")
+    run = submit(pipeline(task, store, if_exists="replace"))
+    assert run.resume().rows == 29_999
+
+
 def test_what_only_a_program_can_build_is_not_left_to_a_worker(task: Task) -> None:
     """A transform, or a source that is an object, isn't in the store: said at once, and nothing is kept."""
     store = MemoryStore()

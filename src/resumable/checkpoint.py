@@ -123,6 +123,10 @@ class Checkpoint:
         """What is remembered once this run was called off: the completed run before it, if there was one."""
         return None if self.previous is None else replace(self.previous, claim=claim, halt="terminated")
 
+    def remembered(self, claim: ClaimId) -> Checkpoint:
+        """What is kept of this run once it is over: of a terminated one, the completed run before it, if there was one."""
+        return (self.put_back(claim) if self.outcome == "terminated" else None) or self
+
     def was_put_back(self, held: Checkpoint) -> bool:
         """Whether `held` is the completed run before this one: then this one was called off."""
         return self.previous is not None and held.over and held.sessions == self.previous.sessions

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Literal
 
 from resumable import control
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.control import Status
-from resumable.errors import Refused
+from resumable.errors import OptionsChanged, Refused
 from resumable.pipeline import Pipeline, completed, pause, unknown
 from resumable.progress import Progress
 from resumable.rebuild import rebuild, rebuildable
@@ -128,7 +129,15 @@ def submit(pipeline: Pipeline) -> Run:
     def first(last: Checkpoint) -> Checkpoint:
         if not last.number or (last.over and last.outcome == "terminated"):
             return Checkpoint(definition=plan.definition)
-        return last if last.over else plan.agreed(last)
+        if not last.over:
+            return plan.agreed(last)
+        try:
+            plan.same_rows(last)
+        except OptionsChanged:
+            if not plan.stale(last):
+                raise
+            return replace(last, definition=plan.definition)  # a new run is to begin, with these
+        return last
 
     control.submit(plan.store, plan.name, first)
     return Run(plan.name, plan.store)

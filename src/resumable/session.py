@@ -111,7 +111,7 @@ def _sitting(
                 claim.save(last)
             writer.clear()
             last = replace(last, over=True)
-        claim.save((last.put_back(claim.id) if last.outcome == "terminated" else None) or last, leave=True)
+        claim.save(last.remembered(claim.id), leave=True)
         return last, settled and not inside
 
 

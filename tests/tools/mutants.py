@@ -52,7 +52,8 @@ MUTANTS = [
     ),
     Mutant(
         "the sink's word wins", "opening.py",
-        "        held = writer.last\n", "        held = claim.last if claim.last.number else writer.last\n",
+        "        held = writer.last\n        last = replace(held",
+        "        held = claim.last if claim.last.number else writer.last\n        last = replace(held",
         "tests/test_session.py",
     ),
     Mutant(
@@ -83,8 +84,7 @@ MUTANTS = [
     ),
     Mutant(
         "the store remembers what was put back", "session.py",
-        'claim.save((last.put_back(claim.id) if last.outcome == "terminated" else None) or last, leave=True)',
-        "claim.save(last, leave=True)",
+        "claim.save(last.remembered(claim.id), leave=True)", "claim.save(last, leave=True)",
         "tests/test_sequences.py", "export_after_a_completed",
     ),
     Mutant(
@@ -135,7 +135,8 @@ MUTANTS = [
     ),
     Mutant(
         "the same options or none", "plan.py",
-        "        if other:\n            raise OptionsChanged(", "        if False:\n            raise OptionsChanged(",
+        '        if other:\n            raise OptionsChanged(\n                f"Run {self.name!r} was begun',
+        '        if False:\n            raise OptionsChanged(\n                f"Run {self.name!r} was begun',
         "tests/test_session.py",
     ),
     Mutant(

@@ -99,6 +99,8 @@ def _call(kind: Kind, s: Plain, *, restart: bool, leave: bool, identities: bool)
         if s.unfinished.source != s.source:
             return "SourceChanged", replace(s, paused=s.paused | {here})
         begun = s.unfinished
+        if not begun.fresh and s.rows is None and kind not in ("file", "replaced file"):
+            return "TargetChanged", replace(s, paused=s.paused | {here})  # the table that it was begun over is gone
     else:
         if s.done and not restart and s.done.source == s.source and s.rows is not None:
             told_apart = identities and not s.same
