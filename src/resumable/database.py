@@ -14,7 +14,18 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, Ope
 
 from resumable.errors import ConnectionLost, UsageError
 
-__all__ = ["connect", "is_url", "lost", "plain_url", "reason", "redact", "resolved_url", "shown", "unreachable"]
+__all__ = [
+    "connect",
+    "is_url",
+    "lost",
+    "plain_url",
+    "reason",
+    "redact",
+    "remedy",
+    "resolved_url",
+    "shown",
+    "unreachable",
+]
 
 PATIENCE = {
     "connect_timeout": "10",
@@ -24,6 +35,19 @@ PATIENCE = {
     "tcp_user_timeout": "60000",
 }
 """libpq's settings under which a server that is gone without a word is noticed, within about a minute."""
+
+_ROOM = "Make room on the database's disk, then run the same again."
+_DISK = "See what is wrong with the database's disk, then run the same again."
+_REMEDIES: dict[int | str, str] = {
+    sqlite3.SQLITE_FULL: _ROOM,
+    "53100": _ROOM,
+    sqlite3.SQLITE_IOERR: _DISK,
+    "58030": _DISK,
+    sqlite3.SQLITE_READONLY: "See that the database's file and its folder may be written, then run the same again.",
+    sqlite3.SQLITE_CORRUPT: "Restore the database from a copy, then run the same again.",
+    sqlite3.SQLITE_NOTADB: "Name a database, or a file that isn't there yet.",
+}
+"""By SQLite's primary result code, or by SQLSTATE."""
 
 _SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "ssl_password", "token", "secret"}
 _NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
@@ -138,11 +162,23 @@ def connect(url: str | URL | Engine) -> Engine:
 
 
 def reason(error: BaseException, url: str | URL | None = None) -> str:
-    """The driver's own words, in one line without a full stop, and without SQL, parameters or passwords."""
+    """The driver's own words, without SQL, parameters or passwords: one line, for a sentence that puts its full stop.
+
+    What the driver says in several lines becomes as many sentences.
+    """
     origin = getattr(error, "orig", None) or error
     diag: Any = getattr(origin, "diag", None)
     text = getattr(diag, "message_primary", None) or str(origin) or type(origin).__name__
-    return redact(" ".join(str(text).split()), url).rstrip(" .?!")
+    lines = [" ".join(line.split()) for line in str(text).splitlines()]
+    said = " ".join(line if line[-1] in ".?!:;," else f"{line}." for line in lines if line)
+    return redact(said, url).rstrip(" .?!")
+
+
+def remedy(error: BaseException) -> str:
+    """What to do about it, where the database's own code for it tells; "" where it doesn't."""
+    origin = getattr(error, "orig", None) or error
+    code = (getattr(origin, "sqlite_errorcode", None) or 0) & 0xFF
+    return _REMEDIES.get(code or getattr(origin, "sqlstate", None) or 0, "")
 
 
 def lost(said: str) -> ConnectionLost:

@@ -127,7 +127,12 @@ class Sink(Protocol):
 
 
 class Writer(Protocol):
-    """An open sink. A context manager: leaving it closes connections and files, and drops what wasn't committed."""
+    """An open sink. A context manager: leaving it closes connections and files, and drops what wasn't committed.
+
+    It may have a method `sift() -> Iterator[tuple[Reject, ...]]` too, called once all input is in: it takes the rows
+    that `publish` would refuse out of what it holds, if the sink was told to put rows aside. The next commit is
+    without them.
+    """
 
     last: Checkpoint
     """What the target holds."""

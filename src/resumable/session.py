@@ -27,7 +27,7 @@ from resumable.ahead import ahead
 from resumable.checkpoint import Checkpoint, Session
 from resumable.control import Asked, Claim
 from resumable.database import redact
-from resumable.errors import ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
+from resumable.errors import BadRow, ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
 from resumable.opening import Opening
 from resumable.patience import Patience
 from resumable.plan import Plan
@@ -38,6 +38,8 @@ __all__ = ["session"]
 
 SESSIONS = 100
 """Sessions that a checkpoint lists; older ones are added up into the first."""
+SIFTINGS = 5
+"""How often rows are put aside before publishing: each time others have brought new ones into conflict."""
 TICK = 0.1
 """Seconds between looks at what is asked, while a connection is waited for."""
 
@@ -107,7 +109,7 @@ def _sitting(
                 last = plan.check(last)
                 last, asked = yield from _transfer(plan, claim, writer, last, clock)
             if not last.outcome:
-                last = _decide(plan, writer, last, asked)
+                last = _decide(plan, claim, writer, last, asked)
                 claim.save(last)
             writer.clear()
             last = replace(last, over=True)
@@ -146,14 +148,34 @@ def _transfer(
         return last, claim.asked or plan.asked
 
 
-def _decide(plan: Plan, writer: Writer, last: Checkpoint, asked: Asked) -> Checkpoint:
+def _decide(plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, asked: Asked) -> Checkpoint:
     """Publish, or undo, in the sink's own transaction; or stop here for a while."""
     if asked == "pause":
         raise _paused(plan, last)
     if asked == "terminate":
         return writer.commit(last.next(outcome="terminated", ended=time.time()))
     plan.check_source(last)
-    return writer.publish(last.next(outcome="completed", ended=time.time(), previous=None))
+    error = None
+    for _ in range(SIFTINGS):
+        before, last = last, _sift(claim, writer, last)
+        if error is not None and last is before:
+            break
+        try:
+            return writer.publish(last.next(outcome="completed", ended=time.time(), previous=None))
+        except BadRow as refused:
+            error = refused  # rows that have come into conflict since
+    assert error is not None
+    raise error
+
+
+def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
+    """Put aside what publishing would refuse, where the sink can and was told to; committed and saved like any step."""
+    sift = getattr(writer, "sift", None)
+    refused = sum(len(part) for part in sift()) if sift else 0
+    if refused:
+        last = writer.commit(last.next(rows=last.rows - refused, rejected=last.rejected + refused))
+        claim.save(last)
+    return last
 
 
 def _wait(plan: Plan, claim: Claim, seconds: float) -> None:

@@ -199,3 +199,63 @@ class TestQuarantineBesideADatabase(OnSqlite):
     def image(self, folder: Path) -> object:
         files = {path.name: path.read_bytes() for path in folder.iterdir() if ".db" not in path.name}
         return files, super().image(folder)
+
+
+class Sifted:
+    """Keys that come twice, that are there, and parents that aren't: publishing would refuse them."""
+
+    rows = pa.table({"id": [1, 0, 3, 1, 5, 6, 7], "up": [None, None, 1, None, 9, 6, 5]})
+    before = (
+        "create table t (id bigint primary key, up bigint references t)",
+        "insert into t values (0, null)",
+        "create table log (id bigint)",
+    )
+
+    def sink(self, folder: Path) -> Sink:
+        made: Any = self
+        sink = SqlSink(made.url(folder), "t", if_exists=made.if_exists, key=made.key, on_bad_row="quarantine")
+        return QuarantineSink(sink, folder / "rejects.jsonl")
+
+    key = ()
+
+    def image(self, folder: Path) -> object:
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if ".db" not in path.name}
+        return files, super().image(folder)  # type: ignore[misc]
+
+
+class SiftedAppend(Sifted):
+    """Into a table with rows."""
+
+    if_exists = "append"
+
+
+class SiftedNew(Sifted):
+    """Into a new table with a key."""
+
+    before = ("create table other (x int)",)
+    trigger = ()
+    key = ("id",)
+
+
+class SiftedReplace(Sifted):
+    """In place of a table's rows."""
+
+    if_exists = "replace"
+
+
+class TestSiftedAppendOnSqlite(SiftedAppend, OnSqlite): ...
+
+
+class TestSiftedNewOnSqlite(SiftedNew, OnSqlite): ...
+
+
+class TestSiftedReplaceOnSqlite(SiftedReplace, OnSqlite): ...
+
+
+class TestSiftedAppendOnPostgresql(SiftedAppend, OnPostgresql): ...
+
+
+class TestSiftedNewOnPostgresql(SiftedNew, OnPostgresql): ...
+
+
+class TestSiftedReplaceOnPostgresql(SiftedReplace, OnPostgresql): ...

@@ -730,15 +730,16 @@ def test_a_sqlite_file_that_cannot_be_made_or_written_is_said_at_the_start(sqlit
 
 
 def test_columns_may_be_called_what_sqlite_calls_its_own(sqlite_url: str) -> None:
-    """rowid and oid are taken: a third name is left for the order of arrival."""
+    """All three names of the rowid may be taken: staging names its own, and a new table's order needs no name."""
     target = Target(sqlite_url)
     target.do("CREATE TABLE orders (rowid int, oid int UNIQUE)")
     table = pa.RecordBatch.from_pydict({"rowid": [3, 1, 2], "oid": [1, 2, 3]})
     load(SqlSink(sqlite_url, "orders", if_exists="append"), table)
     assert orders(target) == [(3, 1), (1, 2), (2, 3)]
-    third = pa.schema([(name, pa.int64()) for name in ("rowid", "_rowid_", "oid")])
-    with pytest.raises(TargetError, match="in order"):
-        SqlSink(sqlite_url, "new").open(replace(claimant(1), run="2"), Checkpoint(schema=third))
+    target.do("DROP TABLE orders", "DELETE FROM resumable_ledger")
+    every = pa.RecordBatch.from_pydict({"rowid": [3, 1], "_rowid_": [1, 2], "oid": [5, 6]})
+    load(SqlSink(sqlite_url, "orders", key="oid"), every)
+    assert orders(target) == [(3, 1, 5), (1, 2, 6)]
 
 
 def test_a_user_who_may_not_is_told_at_the_start(canary: str, postgres_server: Any) -> None:

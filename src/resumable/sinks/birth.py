@@ -49,7 +49,7 @@ class Birth:
             "fresh": layout.table is None,
             "replaces": layout.replaces is not None,
             "rows": 0,
-            "shifts": [],
+            "row": 0,
         }
         return last.follow(previous or Checkpoint()).next(claim=self._claim.id, sink=state)
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from resumable.database import connect, lost, plain_url, redact, unreachable
+from resumable.database import connect, lost, plain_url, redact, remedy, unreachable
 from resumable.errors import ResumableError, TargetError, UsageError
 from resumable.sinks.dialect import Dialect
 
@@ -200,7 +200,7 @@ class Connection:
         told = TargetError(
             f"{what}: {said}.",
             safe=safe or "All that was committed is safe.",
-            do=do or "Put that right in the database, then run the same again.",
+            do=remedy(error) or do or "Put that right in the database, then run the same again.",
         )
         told.transient = unreachable(error)
         return told

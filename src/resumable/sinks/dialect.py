@@ -6,7 +6,7 @@ which database it talks to. All SQL text is built from quoted names only: values
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -17,13 +17,15 @@ from resumable.checkpoint import Checkpoint, Json
 if TYPE_CHECKING:
     from resumable.sinks.connection import Connection
 
-__all__ = ["ROW", "Column", "Dialect", "Features", "Foreign", "Layout", "Mode", "Referrer", "Table", "Unique"]
+__all__ = ["ROW", "WHY", "Column", "Dialect", "Features", "Foreign", "Layout", "Mode", "Referrer", "Table", "Unique"]
 
 ROW = "resumable_row"
-"""Where a staged row stands in the order of arrival, from 1."""
+"""The source's number of a staged row: it grows in the order of arrival."""
+WHY = "resumable_why"
+"""Why a staged row can't be published; the column comes when staging is looked through for such rows."""
 
 Mode: TypeAlias = Literal["new", "direct", "append", "upsert", "replace"]
-"""`new`: staging becomes the table. `direct`: rows go straight into a table of the run's own."""
+"""`new`: a table that isn't there. `direct`: rows go straight into a table of the run's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """A unique index or constraint over plain columns, without a condition; `collations` by column, if it has its own."""
+    """A unique index or constraint over plain columns, without a condition; `collations` by column, if it has its own.
+
+    `nulls`: to it NULL equals NULL (NULLS NOT DISTINCT).
+    """
 
     columns: tuple[str, ...]
     collations: Mapping[str, str] = field(default_factory=dict)
     immediate: bool = True
+    nulls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,22 @@ class Layout:
     def columns(self) -> list[str]:
         """The target's columns that are supplied."""
         return list(self.rows.names)
+
+    @property
+    def renamed(self) -> bool:
+        """Whether staging becomes the table: a new one without a key, since a key may be broken and needs numbers."""
+        return self.mode == "new" and not self.key
+
+    @property
+    def numbered(self) -> bool:
+        """Whether staged rows have their `ROW`."""
+        return self.mode != "direct" and not self.renamed
+
+    @property
+    def unique(self) -> Unique:
+        """The key as the table has it; one to which NULLs are equal comes first, since it refuses more."""
+        found = [u for u in (self.table.uniques if self.table else ()) if {*u.columns} == {*self.key} and u.immediate]
+        return next((u for u in found if u.nulls), found[0] if found else Unique(self.key))
 
 
 class Dialect(Protocol):
@@ -215,6 +237,10 @@ class Dialect(Protocol):
         """What tells an existing table from another of its name."""
         ...
 
+    def shape(self, c: Connection, name: str) -> object:
+        """What is another once a table or its columns have changed: cheap enough for every commit."""
+        ...
+
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
         """A mask of the values that the database couldn't keep as they are, and why; None if there are none."""
         ...
@@ -227,12 +253,12 @@ class Dialect(Protocol):
         """Make a new table as it will stay."""
         ...
 
-    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
-        """Store rows, all or an error; `first` is the number of the first in the order of arrival."""
+    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, numbers: Sequence[int]) -> None:
+        """Store rows, all or an error, with their numbers where the layout has them numbered."""
         ...
 
-    def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
-        """A FROM item: the staged rows with their `ROW`."""
+    def text(self, column: str) -> str:
+        """SQL for the value of a quoted column as text, or as it is where Python's own text will do."""
         ...
 
     def reserve(self, c: Connection, name: str, layout: Layout) -> None:
@@ -240,7 +266,7 @@ class Dialect(Protocol):
         ...
 
     def adopt(self, c: Connection, staging: str, name: str, layout: Layout) -> None:
-        """Staging becomes the table, with every name as if it had been made under its own."""
+        """Staging becomes the table."""
         ...
 
     def overriding(self, layout: Layout) -> str:
@@ -248,5 +274,5 @@ class Dialect(Protocol):
         ...
 
     def settle(self, c: Connection, name: str, staging: str, layout: Layout) -> None:
-        """After publishing: move sequences past the values that were supplied."""
+        """Last in publishing: a new table's key, if rows go in faster without; sequences past the supplied values."""
         ...

@@ -14,7 +14,7 @@ import pyarrow as pa
 from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Column, Layout, Mode, Table
+from resumable.sinks.dialect import ROW, WHY, Column, Layout, Mode, Table
 from resumable.sinks.ledger import NAME as LEDGER
 from resumable.sinks.published import holds_rows, irreplaceable, made_it
 from resumable.sqltypes import plain
@@ -128,8 +128,9 @@ def _names(c: Connection, name: str, schema: pa.Schema) -> None:
         if same in seen:
             _refuse(f"Columns {seen[same]!r} and {column!r} would be one in the target.", "Rename one of them.")
         seen[same] = column
-    if ROW in seen:
-        _refuse(f"A column is called {ROW!r}, a name that staging needs.", "Rename it.")
+    for ours in (ROW, WHY):
+        if ours in seen:
+            _refuse(f"A column is called {ours!r}, a name that staging needs.", "Rename it.")
     if not seen:
         _refuse("The source has no columns.", "Give a source with at least one.")
 

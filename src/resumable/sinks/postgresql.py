@@ -4,8 +4,9 @@
   zones survive; bytes go as hex.
 * Staging is an ordinary, logged table: an UNLOGGED one is empty after a crash while the ledger says that rows are
   there.
-* A new table's rows stay in the order of arrival, since nothing is deleted from it and autovacuum leaves it alone
-  until it is published.
+* A table has no order here: a row may lie in what longer rows before it have left free. So what is staged has its
+  number in a column; a new table with a key is filled from there, since a column that is dropped leaves a trace in
+  the table for ever. One without a key needs no numbers: staging is renamed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Sequence
 
 import psycopg
 import pyarrow as pa
@@ -23,7 +25,8 @@ from resumable.database import reason
 from resumable.errors import TargetError, UsageError
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Features, Layout, Table
-from resumable.sinks.postgresql_schema import describe, features, sequences
+from resumable.sinks.postgresql_schema import describe, features, shape
+from resumable.sinks.postgresql_sequences import move, sequences
 from resumable.sinks.postgresql_values import copied, odd
 from resumable.sqltypes import sql_type
 
@@ -207,25 +210,27 @@ class Postgresql:
     def features(self, c: Connection, name: str) -> Features:
         return features(c, name)
 
+    def shape(self, c: Connection, name: str) -> object:
+        return shape(c, name)
+
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
         return odd(column, declared)
 
     def stage(self, c: Connection, staging: str, layout: Layout) -> None:
         if layout.table is None:
-            extra = [] if layout.mode == "new" else [f'"{ROW}" bigint']
-            order = " WITH (autovacuum_enabled = false)" if layout.mode == "new" else ""
-            c.sql(f"CREATE TABLE {c.qualified(staging)} ({', '.join([*self._columns(c, layout), *extra])}){order}")
+            extra = [f"{ROW} bigint"] if layout.numbered else []
+            c.sql(f"CREATE TABLE {c.qualified(staging)} ({', '.join([*self._columns(c, layout), *extra])})")
             return
         like = c.qualified(layout.table.name)
         c.sql(f"CREATE TABLE {c.qualified(staging)} (LIKE {like} INCLUDING CONSTRAINTS)")
         # A column that isn't supplied goes, with its CHECKs: its default is taken when the rows are published.
         changes = [f"DROP COLUMN {c.quote(x.name)}" for x in layout.table.columns if x.name not in layout.columns]
-        if layout.mode == "upsert":
+        if layout.mode == "upsert" and not layout.unique.nulls:
             changes += [f"ALTER COLUMN {c.quote(name)} SET NOT NULL" for name in layout.key]
         c.sql(f"ALTER TABLE {c.qualified(staging)} {', '.join([*changes, f'ADD COLUMN {ROW} bigint'])}")
 
     def create(self, c: Connection, name: str, layout: Layout) -> None:
-        key = [f"PRIMARY KEY ({c.list(layout.key)})"] if layout.key else []
+        key = [f"PRIMARY KEY ({c.list(layout.key)})"] if layout.key and layout.mode != "new" else []
         c.sql(f"CREATE TABLE {c.qualified(name)} ({', '.join([*self._columns(c, layout), *key])})")
 
     def _columns(self, c: Connection, layout: Layout) -> list[str]:
@@ -235,10 +240,10 @@ class Postgresql:
             out.append(f"{c.quote(column.name)} {kind}{' NOT NULL' if column.name in layout.key else ''}")
         return out
 
-    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
+    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, numbers: Sequence[int]) -> None:
         columns = {field.name: copied(column) for field, column in zip(rows.schema, rows.columns, strict=True)}
-        if layout.mode in ("append", "upsert", "replace"):
-            columns[ROW] = pa.array(range(first, first + rows.num_rows), pa.int64())
+        if layout.numbered:
+            columns[ROW] = pa.array(numbers, pa.int64())
         table = names.Identifier(*([c.schema] if c.schema else []), name)
         into = names.SQL(", ").join(map(names.Identifier, columns))
         copy = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(table, into)
@@ -249,10 +254,8 @@ class Postgresql:
                 pyarrow.csv.write_csv(data.slice(at, PIECE), text, pyarrow.csv.WriteOptions(include_header=False))
                 stream.write(text.getbuffer())
 
-    def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
-        if layout.mode != "new":
-            return c.qualified(staging)
-        return f"(SELECT t.*, row_number() OVER (ORDER BY t.ctid) AS {ROW} FROM {c.qualified(staging)} t)"
+    def text(self, column: str) -> str:
+        return f"CAST({column} AS text)"
 
     def reserve(self, c: Connection, name: str, layout: Layout) -> None:
         # Readers go on; in a replace other writers wait, or what they add meanwhile would stay.
@@ -263,29 +266,19 @@ class Postgresql:
 
     def adopt(self, c: Connection, staging: str, name: str, layout: Layout) -> None:
         c.sql(f"ALTER TABLE {c.qualified(staging)} RENAME TO {c.quote(name)}")
-        c.sql(f"ALTER TABLE {c.qualified(name)} RESET (autovacuum_enabled)")
-        if layout.key:  # after the rename, so that the constraint is called after the table
-            c.sql(f"ALTER TABLE {c.qualified(name)} ADD PRIMARY KEY ({c.list(layout.key)})")
 
     def overriding(self, layout: Layout) -> str:
         columns = layout.table.columns if layout.table else ()
         return "OVERRIDING SYSTEM VALUE " if any(x.always and x.name in layout.columns for x in columns) else ""
 
     def settle(self, c: Connection, name: str, staging: str, layout: Layout) -> None:
+        if layout.table is None and layout.mode == "new":
+            c.sql(f"ALTER TABLE {c.qualified(name)} ADD PRIMARY KEY ({c.list(layout.key)})")
+        if layout.table is None:
+            return
         for sequence in sequences(c, name):
-            if sequence.column not in layout.columns:
-                continue
-            extreme, past = ("max", ">") if sequence.step > 0 else ("min", "<")
-            c.sql(
-                f"SELECT setval({_literal(sequence.name)}, v.value) FROM (SELECT CAST({extreme}({c.quote(sequence.column)})"
-                f" AS bigint) AS value FROM {c.qualified(staging)}) v, {sequence.name} s"
-                f" WHERE v.value BETWEEN {sequence.least} AND {sequence.greatest}"
-                f" AND (v.value {past} s.last_value OR (v.value = s.last_value AND NOT s.is_called))"
-            ).all()
-
-
-def _literal(name: str) -> str:
-    return "CAST('" + name.replace("'", "''") + "' AS regclass)"
+            if sequence.column in layout.columns:
+                move(c, sequence, c.qualified(staging))
 
 
 def _heirs(c: Connection, table: str) -> list[str]:

@@ -1,37 +1,42 @@
-"""What PostgreSQL's catalogs tell of a table, and of the sequences behind its columns."""
+"""What PostgreSQL's catalogs tell of a table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.sqltypes import arrow_type, declared_type
 
-__all__ = ["Sequence", "describe", "features", "sequences"]
+__all__ = ["TABLE", "describe", "features", "quoted", "shape"]
 
-_TABLE = "(SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :t AND n.nspname = :s)"
+TABLE = "(SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :t AND n.nspname = :s)"
 
 _COLUMNS = f"""
 SELECT a.attname, format_type(coalesce(nullif(y.typbasetype, 0), a.atttypid), CASE WHEN y.typbasetype <> 0
            THEN y.typtypmod ELSE a.atttypmod END) AS declared,
        a.attnotnull OR y.typnotnull AS required, a.atthasdef, a.attidentity, a.attgenerated
 FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
-WHERE a.attrelid = {_TABLE} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+WHERE a.attrelid = {TABLE} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+_SHAPE = f"""
+SELECT string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' ORDER BY a.attnum)
+FROM pg_attribute a WHERE a.attrelid = {TABLE} AND a.attnum > 0 AND NOT a.attisdropped
 """
 
 _UNIQUES = f"""
 SELECT i.indisprimary, i.indimmediate,
+       CAST(coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'false') AS boolean) AS nulls, -- before 15 there is none
        ARRAY(SELECT CAST(a.attname AS text) FROM unnest(CAST(i.indkey AS int2[])) WITH ORDINALITY k (number, at)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
              WHERE k.at <= i.indnkeyatts ORDER BY k.at) AS names
 FROM pg_index i
-WHERE i.indrelid = {_TABLE} AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+WHERE i.indrelid = {TABLE} AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
 """
 
 _FOREIGN = f"""
-SELECT c.conrelid = {_TABLE} AS outgoing, c.confrelid = {_TABLE} AS incoming, c.confdeltype, c.condeferrable,
+SELECT c.conrelid = {TABLE} AS outgoing, c.confrelid = {TABLE} AS incoming, c.confdeltype, c.condeferrable,
        cn.nspname AS child_schema, ct.relname AS child, pn.nspname AS parent_schema, pt.relname AS parent,
        has_table_privilege(c.confrelid, 'SELECT') AS readable,
        ARRAY(SELECT CAST(a.attname AS text) FROM unnest(c.conkey) WITH ORDINALITY k (number, at)
@@ -41,28 +46,14 @@ SELECT c.conrelid = {_TABLE} AS outgoing, c.confrelid = {_TABLE} AS incoming, c.
 FROM pg_constraint c
 JOIN pg_class ct ON ct.oid = c.conrelid JOIN pg_namespace cn ON cn.oid = ct.relnamespace
 JOIN pg_class pt ON pt.oid = c.confrelid JOIN pg_namespace pn ON pn.oid = pt.relnamespace
-WHERE c.contype = 'f' AND {_TABLE} IN (c.conrelid, c.confrelid)
-"""
-
-_SEQUENCES = f"""
-SELECT DISTINCT a.attname, n.nspname, q.relname, s.seqincrement, s.seqmin, s.seqmax,
-       has_sequence_privilege(q.oid, 'UPDATE') AND has_sequence_privilege(q.oid, 'SELECT') AS movable
-FROM (SELECT d.refobjid AS tab, d.refobjsubid AS col, d.objid AS seq FROM pg_depend d
-      WHERE d.classid = CAST('pg_class' AS regclass) AND d.refclassid = CAST('pg_class' AS regclass)
-        AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-      UNION SELECT f.adrelid, f.adnum, d.refobjid FROM pg_attrdef f JOIN pg_depend d
-        ON d.classid = CAST('pg_attrdef' AS regclass) AND d.objid = f.oid
-        AND d.refclassid = CAST('pg_class' AS regclass)) x
-JOIN pg_sequence s ON s.seqrelid = x.seq JOIN pg_class q ON q.oid = x.seq JOIN pg_namespace n ON n.oid = q.relnamespace
-JOIN pg_attribute a ON a.attrelid = x.tab AND a.attnum = x.col
-WHERE x.tab = {_TABLE}
+WHERE c.contype = 'f' AND {TABLE} IN (c.conrelid, c.confrelid)
 """
 
 # The table's own primary key is part of its structure; a default, an index, a trigger, a policy isn't.
 _DEPENDENTS = f"""
 SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
 FROM pg_depend d LEFT JOIN pg_constraint k ON d.classid = CAST('pg_constraint' AS regclass) AND k.oid = d.objid
-WHERE d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid = {_TABLE} AND d.deptype IN ('n', 'a')
+WHERE d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid = {TABLE} AND d.deptype IN ('n', 'a')
   AND NOT (k.oid IS NOT NULL AND k.conrelid = d.refobjid AND k.contype IN ('p', 'n'))
 ORDER BY 1
 """
@@ -73,22 +64,10 @@ SELECT t.oid, CAST(t.relacl AS text) AS acl, pg_has_role(t.relowner, 'MEMBER') A
                               CASE WHEN a.attnotnull THEN 'not null' END, CAST(a.attacl AS text))
              FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
              ORDER BY a.attnum) AS columns
-FROM pg_class t WHERE t.oid = {_TABLE}
+FROM pg_class t WHERE t.oid = {TABLE}
 """
 
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A sequence that a column is filled from. `name` is quoted; `movable`: this user may set it."""
-
-    column: str
-    name: str
-    step: int
-    least: int
-    greatest: int
-    movable: bool
 
 
 def describe(c: Connection, name: str) -> Table:
@@ -110,14 +89,14 @@ def describe(c: Connection, name: str) -> Table:
     uniques = []
     for x in c.sql(_UNIQUES, **here):
         primary = tuple(x.names) if x.indisprimary else primary
-        uniques.append(Unique(tuple(x.names), immediate=x.indimmediate))
+        uniques.append(Unique(tuple(x.names), immediate=x.indimmediate, nulls=x.nulls))
     foreign, referrers = [], []
     for x in c.sql(_FOREIGN, **here):
         if x.outgoing and x.readable:
-            foreign.append(Foreign(tuple(x.names), _quoted(c, x.parent_schema, x.parent), tuple(x.parents), x.incoming))
+            foreign.append(Foreign(tuple(x.names), quoted(c, x.parent_schema, x.parent), tuple(x.parents), x.incoming))
         if x.incoming and not x.outgoing:
             action = _ACTIONS[x.confdeltype]
-            child = _quoted(c, x.child_schema, x.child)
+            child = quoted(c, x.child_schema, x.child)
             referrers.append(Referrer(child, tuple(x.names), tuple(x.parents), action, x.condeferrable))
     return Table(name, columns, primary, tuple(uniques), tuple(foreign), tuple(referrers))
 
@@ -132,11 +111,11 @@ def features(c: Connection, name: str) -> Features:
     return Features(x.oid, {"columns": list(x.columns), "grants": x.acl}, tuple(dependents))
 
 
-def sequences(c: Connection, name: str) -> list[Sequence]:
-    """The sequences behind the table's columns: identities, serials, and other defaults of nextval."""
-    found = c.sql(_SEQUENCES, t=name, s=c.schema)
-    return [Sequence(column, _quoted(c, schema, q), *rest) for column, schema, q, *rest in found]
+def shape(c: Connection, name: str) -> object:
+    """The table's OID and columns; None if it is gone."""
+    return c.sql(_SHAPE, t=name, s=c.schema).scalar()
 
 
-def _quoted(c: Connection, schema: str, name: str) -> str:
+def quoted(c: Connection, schema: str, name: str) -> str:
+    """A name with its schema, for SQL."""
     return f"{c.quote(schema)}.{c.quote(name)}"

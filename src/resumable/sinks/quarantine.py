@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -98,8 +99,14 @@ class _QuarantineWriter:
         refused = self._inner.write(batch)
         rejects = sorted((*batch.rejects, *refused), key=lambda reject: reject.row)
         if rejects:
-            self._file.append(b"".join(_line(self._source, reject) for reject in rejects))
+            self._keep(rejects)
         return refused
+
+    def sift(self) -> Iterator[tuple[Reject, ...]]:
+        inner = getattr(self._inner, "sift", None)
+        for part in inner() if inner else ():
+            self._keep(part)
+            yield part
 
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
         if checkpoint.outcome:
@@ -130,6 +137,9 @@ class _QuarantineWriter:
     ) -> None:
         self._file.close()
         self._inner.__exit__(kind, error, trace)
+
+    def _keep(self, rejects: Iterable[Reject]) -> None:
+        self._file.append(b"".join(_line(self._source, reject) for reject in rejects))
 
     def _name_it(self, length: int) -> None:
         """Publish the rejects; may be redone by a session that finds the run completed and its file not yet named."""

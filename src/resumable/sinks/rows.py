@@ -1,12 +1,11 @@
 """Rows on their way into staging: cast to the target's types, stored in bulk, and the rows that don't fit found.
 
 A batch that the database refuses is halved until the culprits are alone, each half in a savepoint; the good rows
-stay. `Numbers` remembers which row of the source a staged row is, so that a conflict found at publishing names it.
+stay. Each is staged with its number in the source, so that a conflict found at publishing names it.
 """
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,12 +18,10 @@ from resumable.protocols import Batch, Reject
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
 
-__all__ = ["Misfit", "Numbers", "bad_row", "cast", "numbered", "store", "without"]
+__all__ = ["Misfit", "bad_row", "cast", "growing", "numbered", "store", "without"]
 
 MOST = 1000
 """Rows of one batch that may be refused by the database, at about 17 statements each."""
-SHIFTS = 1000
-"""Places in a run where the source's numbers and ours part; each is kept in the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +31,6 @@ class Misfit:
     index: int
     reason: str
     column: str | None
-
-
-class Numbers:
-    """Which row of the source is the n-th staged one. JSON: `[[n, row], ...]`, each holding until the next."""
-
-    def __init__(self, shifts: Sequence[Sequence[int]] = ()) -> None:
-        self.shifts = [(int(n), int(row)) for n, row in shifts]
-
-    def note(self, first: int, rows: Sequence[int]) -> None:
-        """The staged rows from the `first` on are these rows of the source."""
-        if isinstance(rows, range):
-            rows = rows[:1]
-        for n, row in enumerate(rows, first):
-            if row != self.row(n) and len(self.shifts) < SHIFTS:
-                self.shifts.append((n, row))
-
-    def row(self, n: int) -> int:
-        """The source's number of the n-th staged row."""
-        at = bisect.bisect_right(self.shifts, (n, 2**63)) - 1
-        return n if at < 0 else self.shifts[at][1] + n - self.shifts[at][0]
-
-    def told(self, n: int) -> str:
-        """In words; past the last shift that could be kept the number is ours."""
-        return f"row {self.row(n)}" if len(self.shifts) < SHIFTS else f"row {n} of those loaded"
 
 
 def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.RecordBatch, list[Misfit]]:
@@ -95,11 +68,11 @@ def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def store(
-    c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int, *, all_misfits: bool
+    c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, numbers: Sequence[int], *, all_misfits: bool
 ) -> list[Misfit]:
-    """Store what fits, numbered from `first` without gaps. The misfits: all, or, to be cheap, only the first."""
+    """Store what fits, under its numbers. The misfits: all, or, to be cheap, only the first."""
     misfits: list[Misfit] = []
-    _halve(c, name, layout, rows, 0, [first], misfits, all_misfits)
+    _halve(c, name, layout, rows, 0, numbers, misfits, all_misfits)
     return misfits
 
 
@@ -109,7 +82,7 @@ def _halve(
     layout: Layout,
     rows: pa.RecordBatch,
     at: int,
-    first: list[int],
+    numbers: Sequence[int],
     misfits: list[Misfit],
     all_misfits: bool,
 ) -> None:
@@ -117,7 +90,7 @@ def _halve(
         return
     try:
         with c.savepoint("resumable_part"):
-            c.dialect.bulk(c, name, layout, rows, first[0])
+            c.dialect.bulk(c, name, layout, rows, numbers)
     except (SQLAlchemyError, c.dialect.error, OverflowError, UnicodeError) as error:
         found = c.dialect.fault(error)
         if found is None:
@@ -126,7 +99,6 @@ def _halve(
             misfits.append(Misfit(at, *found))
             return
     else:
-        first[0] += rows.num_rows
         return
     if len(misfits) > MOST:
         raise BadRow(
@@ -136,9 +108,9 @@ def _halve(
             do="Put the source or the table right: this is more than stray rows.",
         )
     half = rows.num_rows // 2
-    _halve(c, name, layout, rows[:half], at, first, misfits, all_misfits)
+    _halve(c, name, layout, rows[:half], at, numbers[:half], misfits, all_misfits)
     if all_misfits or not misfits:
-        _halve(c, name, layout, rows[half:], at + half, first, misfits, all_misfits)
+        _halve(c, name, layout, rows[half:], at + half, numbers[half:], misfits, all_misfits)
 
 
 def numbered(batch: Batch) -> Sequence[int]:
@@ -148,6 +120,13 @@ def numbered(batch: Batch) -> Sequence[int]:
         return range(batch.row, batch.row + count)
     gone = {reject.row for reject in batch.rejects}
     return [n for n in range(batch.row, batch.row + count + len(gone)) if n not in gone][:count]
+
+
+def growing(numbers: Sequence[int], after: int) -> Sequence[int]:
+    """The numbers, which come `after` another; counted on from there where the source doesn't tell where it is."""
+    if numbers and numbers[0] <= after:
+        return range(after + 1, after + 1 + len(numbers))
+    return numbers
 
 
 def without(

@@ -4,7 +4,8 @@
   for the column's affinity to take.
 * SQLite's types don't bind, so what they would alter is refused: NaN (kept as NULL), integers past 64 bits, decimals
   past 15 digits in a numeric column, text in a column that takes it for a number.
-* Arrival order is the rowid's: it only grows, and survives the rename.
+* A new table's rows lie in the order of arrival: the rowid only grows, and survives the rename. What is staged for
+  more than a rename has its number as the rowid, since VACUUM gives new ones to a table that names none.
 * Journal mode and foreign_keys stay as the user has them. `synchronous` is raised to EXTRA while we are connected:
   with FULL a power cut may bring back the journal of the last commit, and undo it. OFF is somebody's choice, and stays.
 """
@@ -15,6 +16,7 @@ import contextlib
 import re
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +35,7 @@ __all__ = ["Sqlite"]
 
 WAIT = 5.0
 """Seconds to wait for another process's write lock."""
+_NUMBER = f"{ROW} INTEGER PRIMARY KEY"
 EXTRA = 3
 """The level of `synchronous` at which the folder is synced once a commit has removed its journal."""
 ROWS = 20
@@ -178,8 +181,6 @@ class Sqlite:
     def refused(self, c: Connection, layout: Layout) -> str:
         if c.sql("PRAGMA query_only").scalar_one():
             return "the connection is read-only (PRAGMA query_only)"
-        if {"rowid", "_rowid_", "oid"} <= {name.lower() for name in _names(layout)}:
-            return "columns named rowid, _rowid_ and oid all at once leave no way to keep the rows in order"
         return ""
 
     def describe(self, c: Connection, name: str) -> Table:
@@ -188,17 +189,21 @@ class Sqlite:
     def features(self, c: Connection, name: str) -> Features:
         return features(c, name)
 
+    def shape(self, c: Connection, name: str) -> object:
+        space = "" if c.schema is None else f"{c.quote(c.schema)}."
+        return c.sql(f"PRAGMA {space}schema_version").scalar_one()
+
     def odd(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
         return odd(column, declared)
 
     def stage(self, c: Connection, staging: str, layout: Layout) -> None:
-        if layout.mode == "new" or layout.table is None:
-            self._make(c, staging, layout, keyed=layout.mode == "new")
+        if layout.table is None:
+            self._make(c, staging, layout, staged=True)
             return
         given, table = {name.lower() for name in layout.columns}, layout.table
         keys = {name.lower() for name in layout.key} if layout.mode == "upsert" else set()
         # Every column, so that a CHECK over one that isn't supplied sees its default.
-        parts = [
+        parts = [_NUMBER] + [
             declaration(c, column, given=column.name.lower() in given, key=column.name.lower() in keys)
             for column in table.columns
             if not column.generated
@@ -213,24 +218,25 @@ class Sqlite:
             c.sql(begin + ", ".join(parts) + end)  # a CHECK that names its table: it's left to publishing
 
     def create(self, c: Connection, name: str, layout: Layout) -> None:
-        self._make(c, name, layout, keyed=True)
+        self._make(c, name, layout, staged=False)
 
-    def _make(self, c: Connection, name: str, layout: Layout, *, keyed: bool) -> None:
-        dialect, parts = c.engine.dialect, []
+    def _make(self, c: Connection, name: str, layout: Layout, *, staged: bool) -> None:
+        dialect, parts = c.engine.dialect, [_NUMBER] if staged and layout.numbered else []
         for column in layout.rows:
             kind = sql_type(column.type, "sqlite", column.name).compile(dialect=dialect)
             if kind == "INTEGER" and [*layout.key] == [column.name]:
                 kind = "BIGINT"  # INTEGER PRIMARY KEY would be the rowid, and rows would lie in the key's order
             parts.append(f"{c.quote(column.name)} {kind}{' NOT NULL' if column.name in layout.key else ''}")
-        if layout.key and keyed:
+        if layout.key and not staged:
             parts.append(f"PRIMARY KEY ({c.list(layout.key)})")
         c.sql(f"CREATE TABLE {c.qualified(name)} ({', '.join(parts)})")
 
-    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, first: int) -> None:
-        width = rows.num_columns
+    def bulk(self, c: Connection, name: str, layout: Layout, rows: pa.RecordBatch, numbers: Sequence[int]) -> None:
+        names = [*rows.schema.names, *([ROW] if layout.numbered else [])]
+        width = len(names)
         many = max(1, min(ROWS, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
         row, step = "(" + ",".join("?" * width) + ")", many * width
-        insert = f"INSERT INTO {c.qualified(name)} ({c.list(rows.schema.names)}) VALUES "
+        insert = f"INSERT INTO {c.qualified(name)} ({c.list(names)}) VALUES "
         full = insert + ",".join([row] * many)
         with contextlib.closing(c.raw.cursor()) as cursor:
             for start in range(0, rows.num_rows, PIECE):
@@ -238,16 +244,16 @@ class Sqlite:
                 flat: list[Any] = [None] * (width * piece.num_rows)
                 for i, column in enumerate(piece.columns):
                     flat[i::width] = kept(column)
+                if layout.numbered:
+                    flat[width - 1 :: width] = numbers[start : start + PIECE]
                 whole = piece.num_rows // many * step
                 if whole:
                     cursor.executemany(full, (flat[i : i + step] for i in range(0, whole, step)))
                 if whole < len(flat):
                     cursor.execute(insert + ",".join([row] * ((len(flat) - whole) // width)), flat[whole:])
 
-    def numbered(self, c: Connection, staging: str, layout: Layout) -> str:
-        taken = {name.lower() for name in _names(layout)}
-        rowid = next((alias for alias in ("rowid", "_rowid_", "oid") if alias not in taken), "rowid")
-        return f"(SELECT {rowid} AS {ROW}, * FROM {c.qualified(staging)})"
+    def text(self, column: str) -> str:
+        return column
 
     def reserve(self, c: Connection, name: str, layout: Layout) -> None:
         if layout.mode == "replace":
@@ -268,10 +274,6 @@ class Sqlite:
     def settle(
         self, c: Connection, name: str, staging: str, layout: Layout
     ) -> None: ...  # AUTOINCREMENT follows by itself
-
-
-def _names(layout: Layout) -> list[str]:
-    return layout.columns if layout.table is None else [column.name for column in layout.table.columns]
 
 
 def _strict(c: Connection, name: str) -> bool:

@@ -11,7 +11,7 @@ Laws kept here:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -29,7 +29,8 @@ from resumable.sinks.ledger import Ledger
 from resumable.sinks.opening import recover, superseded
 from resumable.sinks.published import left_behind, still_there
 from resumable.sinks.publishing import publish
-from resumable.sinks.rows import Numbers, bad_row, cast, numbered, store, without
+from resumable.sinks.rows import bad_row, cast, growing, numbered, store, without
+from resumable.sinks.sifting import Sifting
 from resumable.sinks.staging import make, sweep
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class SqlWriter:
             self.last = recover(c, self._ledger, claim, last, birth)
         self._layout: Layout | None = birth.layout
         self._made = False
+        self._shape: object = None
+        self._rows = self._row = 0
         self._reload()
 
     # ------------------------------------------------------------------------------------------- writing
@@ -64,19 +67,20 @@ class SqlWriter:
         if misfits and strict:
             raise bad_row(min(misfits, key=lambda m: m.index), kept)
         rows, kept = without(rows, misfits, kept, rejects)
+        numbers = growing(kept, self._row)
         try:
             with c.errors("The rows can't be stored"):
                 c.begin()
                 with c.savepoint("resumable_batch"):
-                    misfits = store(c, self._state["staging"], layout, rows, self._rows + 1, all_misfits=not strict)
+                    misfits = store(c, self._state["staging"], layout, rows, numbers, all_misfits=not strict)
                     if misfits and strict:
                         raise bad_row(misfits[0], kept)
         except (TargetError, ConnectionLost):
             self._ousted()
             raise
-        rows, kept = without(rows, misfits, kept, rejects)
-        self._numbers.note(self._rows + 1, kept)
+        rows, _ = without(rows, misfits, kept, rejects)
         self._rows += rows.num_rows
+        self._row = numbers[-1] if numbers else self._row
         return tuple(sorted(rejects, key=lambda r: r.row))
 
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -88,6 +92,8 @@ class SqlWriter:
         try:
             with c.errors("The rows can't be committed"):
                 c.begin()
+                if not checkpoint.outcome:
+                    self._look()
                 held = self._ledger.write(self._claim.id, checkpoint.number - 1, mine)
                 if held:
                     c.commit()
@@ -98,6 +104,24 @@ class SqlWriter:
             self._fenced()
         self.last = mine
         return mine
+
+    def sift(self) -> Iterator[tuple[Reject, ...]]:
+        """See `Writer`: the rows that `publish` would refuse, in parts; the next commit is without them."""
+        if self._sink.on_bad_row == "raise":
+            return
+        self._forget()
+        self._ready()
+        with self._c.errors("The rows can't be looked through"):
+            sifting = Sifting(self._c, self._sink.table, self._state["staging"])
+
+            def act() -> None:
+                self._check()
+                sifting.mark(self._again(sifting.staging))
+
+            self._patiently(act)
+            for part in sifting.taken():
+                self._rows -= len(part)
+                yield part
 
     def publish(self, checkpoint: Checkpoint) -> Checkpoint:
         """See `Writer.publish`."""
@@ -113,9 +137,10 @@ class SqlWriter:
             if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
                 raise superseded(self._claim.run, row)
             if layout.table is not None:
+                self._again(self._state["staging"])  # what isn't there can't be locked
                 self._c.dialect.reserve(self._c, self._sink.table, layout)
                 now = self._again(self._state["staging"])
-            publish(self._c, self._sink.table, self._state["staging"], now, self._numbers, self._rows)
+            publish(self._c, self._sink.table, self._state["staging"], now, self._rows)
             left = left_behind(self._c, self._sink.table, made=self._state["fresh"])
             mine = replace(mine, sink={**self._state, "left": left})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
@@ -221,10 +246,10 @@ class SqlWriter:
 
     def _reload(self) -> None:
         self._rows = int(self._state.get("rows", 0))
-        self._numbers = Numbers(self._state.get("shifts", ()))
+        self._row = int(self._state.get("row", self._rows))
 
     def _next_state(self) -> dict[str, Any]:
-        return {**self._state, "rows": self._rows, "shifts": [list(shift) for shift in self._numbers.shifts]}
+        return {**self._state, "rows": self._rows, "row": self._row}
 
     def _forget(self) -> None:
         """Drop what wasn't committed."""
@@ -271,6 +296,13 @@ class SqlWriter:
             staging=staging,
             replaces=self.last.previous if state["replaces"] else None,
         )
+
+    def _look(self) -> None:
+        """Look at a table that was there again, once anything about it is another: it may be gone."""
+        if self._layout is not None and self._layout.table is not None:
+            shape = self._c.dialect.shape(self._c, self._sink.table)
+            if shape != self._shape:
+                self._layout, self._shape = self._again(self._state["staging"]), shape
 
     def _check(self) -> None:
         """The row is locked and mine: one that slept through the run must not make anything after it."""

@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
-from resumable.database import connect, lost, plain_url, reason, unreachable
+from resumable.database import connect, lost, plain_url, reason, remedy, unreachable
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.protocols import Batch
 from resumable.sources.keyrange import Opened, key_range, not_unique, refuse_nulls, refuse_twins, renumbered, shown
@@ -202,7 +202,7 @@ class SqlSource:
         told = SourceError(
             f"{' '.join(self.what.split())[:80]!r} can't be read from {plain_url(url)}: {reason(error, url)}.",
             safe="What was committed is safe.",
-            do="Check the database, the names and your permissions, then run the same again.",
+            do=remedy(error) or "Check the database, the names and your permissions, then run the same again.",
         )
         told.transient = unreachable(error)
         return told

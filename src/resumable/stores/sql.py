@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from resumable.checkpoint import Record
-from resumable.database import connect, plain_url, reason, resolved_url, unreachable
+from resumable.database import connect, plain_url, reason, remedy, resolved_url, unreachable
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 
 __all__ = ["SqlStore"]
@@ -221,7 +221,7 @@ class SqlStore:
             told = StoreError(
                 f"The store {self.location} can't be {what}: {reason(error, self._engine.url)}.",
                 safe="What was committed is safe.",
-                do="See that the database is there, reachable and writable, and run the same again.",
+                do=remedy(error) or "See that the database is there, reachable and writable, and run the same again.",
             )
             told.transient = unreachable(error) or getattr(error, "connection_invalidated", False)
             raise told from None  # the driver's own report may show what it was given

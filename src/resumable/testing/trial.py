@@ -25,7 +25,7 @@ RUN = "contract"
 """The name of the run."""
 
 Act = Literal["run", "terminate"]
-CALLS = ("saved", "undo", "write", "commit", "publish", "clear", "stands")
+CALLS = ("saved", "undo", "write", "commit", "sift", "publish", "clear", "stands")
 
 
 class Trial:
