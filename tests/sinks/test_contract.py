@@ -237,25 +237,15 @@ class SiftedNew(Sifted):
     key = ("id",)
 
 
-class SiftedReplace(Sifted):
-    """In place of a table's rows."""
-
-    if_exists = "replace"
+class TestSiftedAppendOnSqlite(SiftedAppend, OnSqlite):
+    every = 3
 
 
-class TestSiftedAppendOnSqlite(SiftedAppend, OnSqlite): ...
-
-
-class TestSiftedNewOnSqlite(SiftedNew, OnSqlite): ...
-
-
-class TestSiftedReplaceOnSqlite(SiftedReplace, OnSqlite): ...
+class TestSiftedNewOnSqlite(SiftedNew, OnSqlite):
+    every = 5
 
 
 class TestSiftedAppendOnPostgresql(SiftedAppend, OnPostgresql): ...
 
 
 class TestSiftedNewOnPostgresql(SiftedNew, OnPostgresql): ...
-
-
-class TestSiftedReplaceOnPostgresql(SiftedReplace, OnPostgresql): ...

@@ -81,12 +81,16 @@ class Trial:
         self.last = writer.commit(following)
 
     def complete(self, writer: Writer) -> None:
-        """Write what is left, and say that this is all."""
+        """Write what is left, and say that this is all; then put aside what can't be published, where the sink does."""
         while self.batches():
             self.step(writer)
         assert self.last is not None
         if not self.last.complete:
             self.last = writer.commit(self.last.next(complete=True))
+        sift = getattr(writer, "sift", None)
+        if refused := sum(len(part) for part in sift()) if sift else 0:
+            last = self.last.next(rows=self.last.rows - refused, rejected=self.last.rejected + refused)
+            self.last = writer.commit(last)
 
     def finish(self, writer: Writer) -> None:
         """Go on to the end, from wherever it stands."""
