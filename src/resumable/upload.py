@@ -50,7 +50,7 @@ def upload(
     inferred one won't do ("int64", "float64", "string", "bool", "date", "timestamp", "decimal(12,2)", or an Arrow
     type); columns that an existing table has are read as its types. `null_values`: unquoted fields that mean NULL.
     `on_bad_row="quarantine"` puts rows that don't fit into the JSON-lines file `quarantine` (default
-    `<source>.rejected.jsonl`) and goes on. `staging=False` loads in plain view, only into a table of its own.
+    `<source>.rejected.jsonl`) and goes on; all rows that share a unique key are among them. `staging=False` loads in plain view, only into a table of its own.
     `schema`: the database schema of the table. `options` go to the format: for CSV `delimiter`, `quote`,
     `encoding`, `header`, `names`, `identity`.
 

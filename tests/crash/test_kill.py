@@ -103,7 +103,7 @@ def fill(url: str, rows: list[tuple[Any, ...]]) -> None:
 
 
 def table(url: str) -> tuple[list[tuple[Any, ...]], set[str]]:
-    """The rows in the order of a plain scan, and all tables there are."""
+    """The rows, in SQLite in the order of a plain scan (PostgreSQL promises none), and all tables there are."""
     if url.startswith("sqlite"):
         connection = sqlite3.connect(url.removeprefix("sqlite:///"))
         got = connection.execute("select id, word, ratio, day from t").fetchall()
@@ -111,7 +111,7 @@ def table(url: str) -> tuple[list[tuple[Any, ...]], set[str]]:
         connection.close()
     else:
         with psycopg.connect(url) as database:
-            got = database.execute("select id, word, ratio, day::text from t").fetchall()
+            got = database.execute("select id, word, ratio, day::text from t order by id").fetchall()
             names = {
                 n
                 for (n,) in database.execute(

@@ -61,7 +61,7 @@ def rows(first: int, last: int) -> list[tuple[Any, ...]]:
 
 
 def orders(target: Target) -> list[tuple[Any, ...]]:
-    return target.all("SELECT * FROM orders")
+    return target.all(f"SELECT * FROM orders {'' if target.lite else 'ORDER BY 1'}")
 
 
 # ------------------------------------------------------------------------------------------- a run's way

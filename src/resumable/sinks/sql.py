@@ -26,7 +26,8 @@ class SqlSink:
 
     `key`: the columns that an upsert goes by (default: the primary key), or a new table's primary key.
     `staging=False` loads in plain view, only into a table that the run itself makes. `on_bad_row="quarantine"` has
-    `write` return the rows that don't fit, instead of raising `BadRow`.
+    `write` return the rows that don't fit, and `sift` those that the table as a whole would refuse, instead of raising
+    `BadRow`.
     """
 
     def __init__(
