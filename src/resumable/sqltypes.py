@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from resumable.errors import UsageError
+from resumable.folding import fold
 
 __all__ = ["DecimalText", "ZonedText", "arrow_type", "declared_type", "plain", "sql_type"]
 
@@ -180,7 +181,7 @@ def declared_type(text: str, dialect: str) -> sa.types.TypeEngine[Any]:
     match = _DECLARED.fullmatch(text.strip())
     if match is None or match["array"]:
         return sa.types.NullType()
-    name = " ".join(f"{match['name']} {match['rest']}".lower().split())
+    name = " ".join(fold(f"{match['name']} {match['rest']}").split())
     args = [int(n) for n in re.findall(r"-?\d+", match["args"] or "")]
     if name in ("numeric", "decimal"):
         return sa.Numeric(args[0], args[1] if len(args) > 1 else 0) if args else sa.Numeric()

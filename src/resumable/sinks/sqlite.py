@@ -25,6 +25,7 @@ from sqlalchemy.pool import StaticPool
 
 from resumable.database import reason
 from resumable.errors import UsageError
+from resumable.folding import SAME, fold
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Features, Layout, Table
 from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe, features
@@ -153,9 +154,8 @@ class Sqlite:
         return "SQLite can't say which process it is"
 
     def kind(self, c: Connection, name: str) -> str:
-        query = f"SELECT type, lower(name) = lower(?) FROM {self._master(c)} WHERE lower(name) = lower(?)"
-        found = c.sa.exec_driver_sql(query, (name, name)).all()
-        kinds = [kind for kind, _ in found if kind != "trigger"]
+        found = c.sa.exec_driver_sql(f"SELECT type FROM {self._master(c)} WHERE {SAME}", (name,)).all()
+        kinds = [kind for (kind,) in found if kind != "trigger"]
         return str(kinds[0]) if kinds else ""
 
     def tables(self, c: Connection, prefix: str) -> list[str]:
@@ -168,10 +168,10 @@ class Sqlite:
     def misname(self, name: str) -> str:
         if not name or "\0" in name:
             return "is empty" if not name else "holds a NUL character"
-        return "is reserved by SQLite" if name.lower().startswith("sqlite_") else ""
+        return "is reserved by SQLite" if fold(name).startswith("sqlite_") else ""
 
     def fold(self, name: str) -> str:
-        return name.lower()
+        return fold(name)
 
     def judge(self, kind: pa.DataType, column: Column) -> str | None:
         if column.type == kind == pa.string() and affinity(column.declared) not in ("TEXT", "BLOB"):
@@ -200,11 +200,11 @@ class Sqlite:
         if layout.table is None:
             self._make(c, staging, layout, staged=True)
             return
-        given, table = {name.lower() for name in layout.columns}, layout.table
-        keys = {name.lower() for name in layout.key} if layout.mode == "upsert" else set()
+        given, table = set(map(fold, layout.columns)), layout.table
+        keys = set(map(fold, layout.key)) if layout.mode == "upsert" else set()
         # Every column, so that a CHECK over one that isn't supplied sees its default.
         parts = [_NUMBER] + [
-            declaration(c, column, given=column.name.lower() in given, key=column.name.lower() in keys)
+            declaration(c, column, given=fold(column.name) in given, key=fold(column.name) in keys)
             for column in table.columns
             if not column.generated
         ]
@@ -278,6 +278,6 @@ class Sqlite:
 
 def _strict(c: Connection, name: str) -> bool:
     with contextlib.suppress(OperationalError):  # SQLite before 3.37 has neither
-        query = "SELECT strict FROM pragma_table_list WHERE schema = ? AND lower(name) = lower(?)"
+        query = f"SELECT strict FROM pragma_table_list WHERE schema = ? AND {SAME}"
         return bool(c.sa.exec_driver_sql(query, (c.schema or "main", name)).scalar())
     return False

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from resumable.folding import SAME, fold
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.sqltypes import arrow_type, declared_type
@@ -23,14 +24,14 @@ _TOKEN = re.compile(
 
 def affinity(declared: str) -> str:
     """How SQLite treats values in a column declared so (https://sqlite.org/datatype3.html, 3.1)."""
-    d = declared.upper()
-    if "INT" in d:
+    d = fold(declared)
+    if "int" in d:
         return "INTEGER"
-    if "CHAR" in d or "CLOB" in d or "TEXT" in d:
+    if "char" in d or "clob" in d or "text" in d:
         return "TEXT"
-    if "BLOB" in d or not d or d == "ANY":
+    if "blob" in d or not d or d == "any":
         return "BLOB"
-    return "REAL" if "REAL" in d or "FLOA" in d or "DOUB" in d else "NUMERIC"
+    return "REAL" if "real" in d or "floa" in d or "doub" in d else "NUMERIC"
 
 
 def describe(c: Connection, name: str) -> Table:
@@ -41,8 +42,8 @@ def describe(c: Connection, name: str) -> Table:
     for _, column, declared, required, default, key, hidden in infos:
         if hidden == 1:
             continue
-        loose = affinity(declared or "") == "BLOB" and "BLOB" not in (declared or "").upper()
-        rowid = bool(key) and len(primary) == 1 and (declared or "").upper() == "INTEGER"
+        loose = affinity(declared or "") == "BLOB" and "blob" not in fold(declared or "")
+        rowid = bool(key) and len(primary) == 1 and fold(declared or "") == "integer"
         columns.append(
             Column(
                 name=column,
@@ -60,7 +61,7 @@ def describe(c: Connection, name: str) -> Table:
         keys = [p for p in parts if p[5]]
         if keys and all(p[2] is not None for p in keys):
             uniques.append(
-                Unique(tuple(p[2] for p in keys), {p[2]: p[4] for p in keys if p[4] and p[4].upper() != "BINARY"})
+                Unique(tuple(p[2] for p in keys), {p[2]: p[4] for p in keys if p[4] and fold(p[4]) != "binary"})
             )
     collated = [u for u in uniques if u.columns == primary and u.collations]
     if collated:
@@ -80,9 +81,11 @@ def _keys(c: Connection, name: str) -> Iterator[tuple[str, tuple[str, ...], tupl
     for parts in keys.values():
         parts.sort(key=lambda part: part[1])
         parent, action, parents = parts[0][2], parts[0][6], tuple(part[4] for part in parts)
+        infos = c.sql(f"PRAGMA {_at(c)}table_info({c.quote(parent)})").all()
         if None in parents:  # "REFERENCES parent" means its primary key
-            infos = [i for i in c.sql(f"PRAGMA {_at(c)}table_info({c.quote(parent)})").all() if i[5]]
-            parents = tuple(i[1] for i in sorted(infos, key=lambda i: i[5]))
+            parents = tuple(i[1] for i in sorted((i for i in infos if i[5]), key=lambda i: i[5]))
+        spelled = {fold(i[1]): i[1] for i in infos}  # the statement may spell them otherwise
+        parents = tuple(spelled.get(fold(name), name) for name in parents)
         if len(parents) == len(parts):
             yield parent, tuple(part[3] for part in parts), parents, action
 
@@ -92,13 +95,13 @@ def _foreign(c: Connection, name: str) -> Iterator[Foreign]:
         return  # not enforced, and so not ours to enforce
     for parent, columns, parents, _ in _keys(c, name):
         if c.dialect.kind(c, parent) == "table":
-            yield Foreign(columns, c.qualified(parent), parents, parent.lower() == name.lower())
+            yield Foreign(columns, c.qualified(parent), parents, fold(parent) == fold(name))
 
 
 def _referrers(c: Connection, name: str) -> Iterator[Referrer]:
     for child in c.dialect.tables(c, ""):
         for parent, columns, parents, action in _keys(c, child):
-            if parent.lower() == name.lower() and child.lower() != name.lower():
+            if fold(parent) == fold(name) != fold(child):
                 # With defer_foreign_keys every constraint is checked at COMMIT.
                 yield Referrer(c.qualified(child), columns, parents, action, deferrable=True)
 
@@ -108,16 +111,16 @@ def features(c: Connection, name: str) -> Features:
     statement, dependents = None, []
     query = f"SELECT type, name, tbl_name, sql FROM {_at(c)}sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
     for kind, what, table, sql in c.sa.exec_driver_sql(query).all():
-        if kind == "table" and what.lower() == name.lower():
+        if kind == "table" and fold(what) == fold(name):
             statement = sql
-        elif (kind == "index" and table.lower() == name.lower()) or (kind != "index" and _mentions(sql, name)):
+        elif (kind == "index" and fold(table) == fold(name)) or (kind != "index" and _mentions(sql, name)):
             dependents.append(f"{kind} {what}")
     return Features(None, statement, tuple(dependents))
 
 
 def _mentions(statement: str, name: str) -> bool:
     names = (m[0] for m in _TOKEN.finditer(statement) if m.lastgroup == "name")
-    return any((n[1:-1] if n[0] in '"`[' else n).lower() == name.lower() for n in names)
+    return any(fold(n[1:-1] if n[0] in '"`[' else n) == fold(name) for n in names)
 
 
 def declaration(c: Connection, column: Column, *, given: bool, key: bool) -> str:
@@ -135,14 +138,14 @@ def _declared(c: Connection, column: Column) -> str:
 def checks(c: Connection, table: Table) -> list[str]:
     """The table's CHECK constraints, but for those over computed columns."""
     master = f"{_at(c)}sqlite_master"
-    query = f"SELECT sql FROM {master} WHERE type = 'table' AND lower(name) = lower(?)"
+    query = f"SELECT sql FROM {master} WHERE type = 'table' AND {SAME}"
     text = c.sa.exec_driver_sql(query, (table.name,)).scalar() or ""
-    computed = {column.name.lower() for column in table.columns if column.generated}
+    computed = {fold(column.name) for column in table.columns if column.generated}
     return [check for check, names in _checks(text) if not names & computed]
 
 
 def _checks(statement: str) -> Iterator[tuple[str, set[str]]]:
-    """Each `[CONSTRAINT name] CHECK (...)` of a CREATE TABLE, and the names in it, in lower case."""
+    """Each `[CONSTRAINT name] CHECK (...)` of a CREATE TABLE, and the names in it, folded."""
     tokens = [m for m in _TOKEN.finditer(statement) if m.lastgroup != "skip"]
     depth, begun, label, names = 0, -1, "", set[str]()
     for at, m in enumerate(tokens):
@@ -159,4 +162,4 @@ def _checks(statement: str) -> Iterator[tuple[str, set[str]]]:
                 yield f"{label}CHECK {statement[begun : m.end()]}", names
                 begun = -1
         elif m.lastgroup == "name" and begun >= 0:
-            names.add((word[1:-1] if word[0] in '"`[' else word).lower())
+            names.add(fold(word[1:-1] if word[0] in '"`[' else word))

@@ -100,6 +100,10 @@ class Dialect(Protocol):
         """Look up a table or view, or prepare a query. Raises `SourceError`."""
         ...
 
+    def fold(self, name: str) -> str:
+        """What two names of columns have in common if they are one."""
+        ...
+
     def given(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
         """The key that the caller names; `proven` if one of the relation's own keys is within it."""
         ...

@@ -101,6 +101,10 @@ class Postgres:
         asked = ", ".join(f"pg_catalog.format_type({oid}, {mod})" for oid, mod in kinds)
         return tuple(map(Column, names, driver.execute(f"SELECT {asked}").fetchone()))
 
+    def fold(self, name: str) -> str:
+        """See `Dialect.fold`."""
+        return name
+
     def given(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
         """The key that the caller names."""
         proven = any(set(own.names) == set(names) for own in relation.keys)

@@ -177,7 +177,7 @@ class SqlSource:
 
     def _given(self, dialect: Dialect, driver: Any, relation: Relation) -> Key | None:
         names = [column.name for column in relation.columns]
-        if len(set(names)) < len(names) or not names:
+        if len(set(map(dialect.fold, names))) < len(names) or not names:
             raise SourceError(
                 f"{relation.name} has columns of the same name, or none: {', '.join(names)}.",
                 safe="Nothing was changed.",
@@ -186,13 +186,14 @@ class SqlSource:
         if self.key is None:
             return None
         hidden = [name for own in relation.keys if own.hidden for name in own.names]
-        if missing := [name for name in self.key if name not in [*names, *hidden]]:
+        spelled = {dialect.fold(name): name for name in (*hidden, *names)}
+        if missing := [name for name in self.key if dialect.fold(name) not in spelled]:
             raise SourceError(
                 f"{relation.name} has no column {', '.join(map(repr, missing))} to be its key.",
                 safe="Nothing was changed.",
                 do=f"Its columns are {', '.join(names)}.",
             )
-        return dialect.given(driver, relation, self.key)
+        return dialect.given(driver, relation, tuple(spelled[dialect.fold(name)] for name in self.key))
 
     def _told(self, error: Exception, *, broken: bool = False) -> ResumableError:
         """Our error for the database's."""

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from resumable.checkpoint import Json
 from resumable.errors import SourceError
+from resumable.folding import SAME, fold
 from resumable.protocols import MAX_BYTES, MAX_ROWS
 from resumable.sources.keyset import Chunk, Column, Key, Misfit, Relation, is_query, unknown
 from resumable.sources.sqlite_values import array, fits, natural
@@ -62,6 +63,10 @@ class Sqlite:
                 keys = _keys(driver, space, table, info) if kind == "table" else ()
                 return Relation(table, sql, columns, keys)
         raise unknown(what, _tables(driver, schema), f"database {schema!r}" if schema else "the database")
+
+    def fold(self, name: str) -> str:
+        """See `Dialect.fold`."""
+        return fold(name)
 
     def given(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
         """The key that the caller names."""
@@ -137,12 +142,12 @@ def _quote(name: str) -> str:
 
 
 def _master(space: str) -> str:
-    return "sqlite_temp_master" if space.lower() == "temp" else f"{_quote(space)}.sqlite_master"
+    return "sqlite_temp_master" if fold(space) == "temp" else f"{_quote(space)}.sqlite_master"
 
 
 def _spaces(driver: Any, schema: str | None) -> list[str]:
     spaces = [name for _, name, _ in driver.execute("PRAGMA database_list")]
-    return [name for name in spaces if schema is None or name.lower() == schema.lower()]
+    return [name for name in spaces if schema is None or fold(name) == fold(schema)]
 
 
 def _tables(driver: Any, schema: str | None) -> list[str]:
@@ -152,7 +157,7 @@ def _tables(driver: Any, schema: str | None) -> list[str]:
 
 def _look_up(driver: Any, schema: str | None, name: str) -> tuple[str, str, str] | None:
     for space in _spaces(driver, schema):
-        sql = f"SELECT name, type FROM {_master(space)} WHERE type IN ('table', 'view') AND lower(name) = lower(?)"
+        sql = f"SELECT name, type FROM {_master(space)} WHERE type IN ('table', 'view') AND {SAME}"
         row = driver.execute(sql, [name]).fetchone()
         if row is not None:
             return space, *row
@@ -165,7 +170,7 @@ def _keys(driver: Any, space: str, table: str, info: list[tuple[Any, ...]]) -> t
     names = {row[0]: row[1] for row in info}
     not_null = {row[1] for row in info if row[3]}
     primary = [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
-    rowid = _rowid(driver, space, table, {row[1].lower() for row in info})
+    rowid = _rowid(driver, space, table, {fold(row[1]) for row in info})
     own: list[Key] = []
     uniques: list[Key] = []
     for _, index, unique, origin, partial in driver.execute(f"PRAGMA {place}index_list({_quote(table)})").fetchall():
@@ -210,7 +215,8 @@ def _query_columns(driver: Any, sql: str) -> tuple[Column, ...]:
     """A query's columns; a view that nobody else sees tells which of them come from a declared column."""
     names = [part[0] for part in driver.execute(f"SELECT * FROM {sql} LIMIT 0").description]
     # SQLite tells columns of one name apart by itself; whether it meant them so, only their author knows.
-    names = [re.sub(r":\d+$", "", name) if name.rpartition(":")[0] in names else name for name in names]
+    known = set(map(fold, names))
+    names = [re.sub(r":\d+$", "", name) if fold(name.rpartition(":")[0]) in known else name for name in names]
     declared = [""] * len(names)
     try:
         driver.execute(f"CREATE TEMP VIEW resumable_query AS SELECT * FROM {sql}")
