@@ -147,7 +147,7 @@ def test_nested_types_are_refused_with_the_column_s_name(kind):
         (pa.run_end_encoded(pa.int32(), pa.int64()), pa.int64()),
         (pa.binary(16), pa.binary()),
         (pa.large_binary(), pa.binary()),
-        (pa.uuid(), pa.binary()),
+        (pa.uuid(), pa.string()),
         (pa.decimal64(10, 2), pa.decimal128(10, 2)),
         (pa.large_list(pa.large_string()), pa.list_(pa.string())),
         (pa.timestamp("ns"), pa.timestamp("ns")),

@@ -14,16 +14,18 @@ would lose digits there, so it is text in a column `DECIMAL_TEXT(p, s)`.
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from resumable.errors import UsageError
 from resumable.folding import fold
 
-__all__ = ["DecimalText", "ZonedText", "arrow_type", "declared_type", "plain", "sql_type"]
+__all__ = ["DecimalText", "ZonedText", "arrow_type", "declared_type", "plain", "plain_array", "sql_type"]
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -55,10 +57,13 @@ class ZonedText(sa.types.UserDefinedType[Any]):
 
 
 def plain(arrow: pa.DataType) -> pa.DataType:
-    """The type without its manner of storage: large_string, string_view, dictionary... are what they hold."""
+    """The type without its manner of storage: large_string, string_view, dictionary... are what they hold.
+
+    A UUID is its text, as databases write it. An extension type that isn't known here is left as it is.
+    """
     t = pa.types
     if isinstance(arrow, pa.BaseExtensionType):
-        return plain(arrow.storage_type)
+        return _EXTENSIONS.get(arrow.extension_name, arrow)
     if t.is_dictionary(arrow) or t.is_run_end_encoded(arrow):
         return plain(arrow.value_type)
     if t.is_large_string(arrow) or t.is_string_view(arrow):
@@ -72,6 +77,28 @@ def plain(arrow: pa.DataType) -> pa.DataType:
     if t.is_struct(arrow):
         return pa.struct([field.with_type(plain(field.type)) for field in arrow])
     return arrow
+
+
+def plain_array(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The values as `kind`, which is the `plain` type of the array's, or another that Arrow casts to safely."""
+    t = pa.types
+    if isinstance(array, pa.ExtensionArray):
+        name, array = array.type.extension_name, array.storage
+        if name == "arrow.uuid":
+            texts = [None if v is None else str(uuid.UUID(bytes=v)) for v in array.to_pylist()]
+            array = pa.array(texts, pa.string())
+        elif name == "arrow.bool8":
+            array = pc.not_equal(array, 0)
+    if t.is_run_end_encoded(array.type):  # Arrow can't decode every kind of values, but it can their places
+        places = pa.array(range(len(array.values)), pa.int64())
+        runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, places).slice(array.offset, len(array))
+        return plain_array(array.values, kind).take(pc.run_end_decode(runs))
+    if t.is_dictionary(array.type):  # Arrow casts no dictionary of string views
+        return plain_array(array.dictionary, kind).take(array.indices)
+    return array if array.type == kind else array.cast(kind)
+
+
+_EXTENSIONS = {"arrow.uuid": pa.string(), "arrow.json": pa.string(), "arrow.bool8": pa.bool_()}
 
 
 def sql_type(arrow: pa.DataType, dialect: str, column: str | None = None) -> sa.types.TypeEngine[Any]:

@@ -17,6 +17,7 @@ from resumable.errors import BadRow
 from resumable.protocols import Batch, Reject
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
+from resumable.sqltypes import plain_array
 
 __all__ = ["Misfit", "bad_row", "cast", "growing", "numbered", "store", "without"]
 
@@ -64,7 +65,7 @@ def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
 def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_integer(column.type) and pa.types.is_decimal(kind):
         column = column.cast(pa.decimal128(20, 0))  # straight, Arrow asks for the integer type's full range
-    return column.cast(kind)
+    return plain_array(column, kind)
 
 
 def store(

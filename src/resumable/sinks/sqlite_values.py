@@ -9,12 +9,17 @@ import pyarrow.compute as pc
 
 from resumable.sinks.dialect import Column
 from resumable.sinks.sqlite_schema import affinity
+from resumable.sinks.values import Odd, first, no_time, years
 
 __all__ = ["kept", "odd"]
 
 
-def odd(column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
+def odd(column: pa.Array, declared: Column | None) -> Odd:
     """See `Dialect.odd`."""
+    return first(_altered(column, declared), years(column, 1, 9999), no_time(column))
+
+
+def _altered(column: pa.Array, declared: Column | None) -> Odd:
     kind, mask, why = column.type, None, ""
     if pa.types.is_floating(kind):
         mask, why = pc.is_nan(column), "is NaN, which SQLite would keep as NULL"
@@ -24,7 +29,7 @@ def odd(column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | Non
     elif pa.types.is_decimal(kind) and kind.precision > 15 and declared and affinity(declared.declared) != "TEXT":
         digits = ["" if v is None else format(abs(v), "f").replace(".", "").strip("0") for v in column.to_pylist()]
         mask, why = pa.array([len(d) > 15 for d in digits]), "has more than 15 digits, which SQLite would round"
-    return (mask, why) if mask is not None and pc.any(mask).as_py() else None
+    return None if mask is None else (mask, why)
 
 
 def kept(column: pa.Array) -> list[Any]:

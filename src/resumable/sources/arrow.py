@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resumable.checkpoint import Json
-from resumable.errors import SourceError
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch
-from resumable.sqltypes import plain
+from resumable.sources.frames import checked, refused, table
+from resumable.sqltypes import plain, plain_array
 
 __all__ = ["ArrowSource"]
 
@@ -38,7 +38,7 @@ class ArrowSource:
         if callable(data) and not hasattr(data, "__arrow_c_stream__"):
             self._stream, self._kind = data, "a stream that is made anew"
         else:
-            self._table, self._kind = _table(data), f"a {type(data).__module__.partition('.')[0]} {type(data).__name__}"
+            self._table, self._kind = table(data), f"a {type(data).__module__.partition('.')[0]} {type(data).__name__}"
 
     def identity(self) -> dict[str, Json]:
         """Columns, rows and a hash of both ends; of a stream only the columns can be known beforehand."""
@@ -67,7 +67,7 @@ class ArrowSource:
         if self._table is not None:
             return _plain(self._table.schema)
         with _Opened(self._stream) as reader:
-            return _plain(reader.schema)
+            return _plain(checked(reader.schema))
 
     def read(self, schema: pa.Schema, position: Json, identity: dict[str, Json]) -> Generator[Batch, None, None]:
         """Batches after the position. Raises `SourceError` for a stream that is shorter, or has other columns, now."""
@@ -89,51 +89,7 @@ class ArrowSource:
         )
 
 
-# -------------------------------------------------------------------------------------- what is taken
-
-
-def _table(data: Any) -> pa.Table:
-    """The data as a table, without copying more than its form of storage demands."""
-    name = f"{type(data).__module__}.{type(data).__name__}"
-    if isinstance(data, pa.Table):
-        table = data
-    elif isinstance(data, pa.RecordBatch):
-        table = pa.Table.from_batches([data])
-    elif name.startswith("polars.") and hasattr(data, "collect"):
-        raise _refused("A polars LazyFrame has no rows yet.", "Give frame.collect().")
-    elif name.startswith("pandas.") and hasattr(data, "iloc") and hasattr(data, "columns"):
-        table = _from_pandas(data)
-    elif isinstance(data, pa.RecordBatchReader) or hasattr(data, "__next__") or not hasattr(data, "__arrow_c_stream__"):
-        once = isinstance(data, pa.RecordBatchReader) or hasattr(data, "__next__")
-        raise _refused(
-            f"A {type(data).__name__} can be read only once, so a run over it couldn't be resumed."
-            if once
-            else f"A {type(data).__name__} isn't data in Arrow's form.",
-            "Give a table or data frame, a file, or a callable that makes a new stream: ArrowSource(lambda: reader).",
-        )
-    else:
-        table = pa.table(data)
-    names = table.schema.names
-    if not names or len(set(names)) < len(names):
-        raise _refused("The data has columns of the same name, or none.", "Give each column a name of its own.")
-    return table
-
-
-def _from_pandas(frame: Any) -> pa.Table:
-    index = frame.index
-    if type(index).__name__ != "RangeIndex" or index.name is not None:
-        # Levels without a name are called as pandas calls them: index, level_0, ...
-        frame = frame.reset_index()
-    try:
-        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError) as error:
-        raise _refused(
-            f"The frame can't be brought into Arrow's form: {error}.", "Give its columns one type each."
-        ) from error
-
-
-def _refused(what: str, do: str) -> SourceError:
-    return SourceError(what, safe="Nothing was changed.", do=do)
+# -------------------------------------------------------------------------------------- a stream
 
 
 class _Opened:
@@ -149,8 +105,9 @@ class _Opened:
             self.reader = made
         elif hasattr(made, "__arrow_c_stream__"):
             self.reader = pa.RecordBatchReader.from_stream(made)
+            checked(self.reader.schema, made)
         else:
-            raise _refused(
+            raise refused(
                 f"The callable gave a {type(made).__name__}, not an Arrow stream.", "Return a RecordBatchReader."
             )
         return self.reader
@@ -177,7 +134,7 @@ def _skipped(reader: pa.RecordBatchReader, start: int) -> Iterator[pa.RecordBatc
             yield batch.slice(left)
         left = max(left - batch.num_rows, 0)
     if left:
-        raise _refused(
+        raise refused(
             f"The stream ended {left} rows before the {start} that had been read.", "Make the same stream again."
         )
 
@@ -204,25 +161,15 @@ def _cut(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _cast(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if rows.schema.names != schema.names:
-        raise _refused(
+        raise refused(
             f"The columns are now {', '.join(rows.schema.names)}; they were {', '.join(schema.names)}.",
             "Give the same data again.",
         )
     try:
-        arrays = [_as(array, field.type) for array, field in zip(rows.columns, schema, strict=True)]
+        arrays = [plain_array(array, field.type) for array, field in zip(rows.columns, schema, strict=True)]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise _refused(f"A column can't be brought to its plain type: {error}.", "Cast it beforehand.") from error
+        raise refused(f"A column can't be brought to its plain type: {error}.", "Cast it beforehand.") from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if pa.types.is_run_end_encoded(array.type):
-        array = pc.run_end_decode(array)
-    if pa.types.is_dictionary(array.type):  # Arrow casts no dictionary of string views
-        return _as(array.dictionary, kind).take(array.indices)
-    return array if array.type == kind else array.cast(kind)
 
 
 # ------------------------------------------------------------------------------------------ identity
@@ -251,7 +198,7 @@ def _digest(part: pa.Table) -> str:
     """A hash of the values, the same however they are chunked, sliced or stored."""
     digest = hashlib.sha256()
     for column, kind in zip(part.columns, _plain(part.schema).types, strict=True):
-        pieces = [_as(chunk, kind) for chunk in column.chunks]
+        pieces = [plain_array(chunk, kind) for chunk in column.chunks]
         _hash(pa.concat_arrays(pieces) if pieces else pa.array([], kind), digest)
     return digest.hexdigest()[:32]
 
