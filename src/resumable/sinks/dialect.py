@@ -44,6 +44,8 @@ class Column:
     """GENERATED ALWAYS AS IDENTITY: takes explicit values only when told to."""
     generated: bool = False
     """Computed: takes no values."""
+    words: tuple[str, ...] = ()
+    """Texts that it takes and `type` has no value for: NaN, infinity."""
 
 
 @dataclass(frozen=True, slots=True)

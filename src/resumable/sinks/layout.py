@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
+from resumable.sinks.casts import castable
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, WHY, Column, Layout, Mode, Table
 from resumable.sinks.ledger import NAME as LEDGER
@@ -236,26 +237,15 @@ def _kept(field: pa.Field, column: Column, c: Connection) -> pa.DataType:
         _refuse(f"Column {field.name!r} is {source} in the source: {verdict}.", "Declare the column otherwise.")
     if verdict == "" or column.type is None or source == column.type:
         return source
-    if pa.types.is_null(field.type) or _fits(source, column.type):
+    if column.words and pa.types.is_string(source) and b"words" in (field.metadata or {}):
+        return source  # a file's texts, read by the column's own law because of such words
+    if pa.types.is_null(field.type) or castable(source, column.type):
         return column.type
     _refuse(
         f"Column {field.name!r} is {source} in the source and {column.declared or column.type} in the target.",
-        f"Give it the target's type: columns={{{field.name!r}: {str(column.type)!r}}} for a file, or a cast in the data.",
+        "A file's column is read as the table's where columns= (--columns) doesn't name it. Cast other data to that"
+        " type, or load it into a table of its own and convert it there.",
     )
-
-
-def _fits(source: pa.DataType, target: pa.DataType) -> bool:
-    """Whether each value can be checked to come through unaltered by Arrow's safe cast."""
-    t = pa.types
-    if t.is_integer(source):
-        return bool(t.is_integer(target) or t.is_floating(target) or t.is_decimal(target))
-    if t.is_floating(source):
-        return bool(t.is_integer(target) or (t.is_floating(target) and target.bit_width >= source.bit_width))
-    if t.is_decimal(source):
-        return bool(t.is_decimal(target))
-    if t.is_date(source):
-        return bool(t.is_timestamp(target) and target.tz is None)
-    return False
 
 
 def _told(names: object) -> str:

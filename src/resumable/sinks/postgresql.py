@@ -27,7 +27,7 @@ from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Features, Layout, Table
 from resumable.sinks.postgresql_schema import describe, features, shape
 from resumable.sinks.postgresql_sequences import move, sequences
-from resumable.sinks.postgresql_values import copied, odd
+from resumable.sinks.postgresql_values import copied, odd, takes
 from resumable.sqltypes import sql_type
 
 __all__ = ["Postgresql"]
@@ -181,9 +181,7 @@ class Postgresql:
         return name
 
     def judge(self, kind: pa.DataType, column: Column) -> str | None:
-        t = pa.types
-        number = t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind)
-        return "" if number and column.declared == "numeric" else None
+        return "" if takes(kind, column) else None
 
     def refused(self, c: Connection, layout: Layout) -> str:
         may = "SELECT has_schema_privilege(:schema, 'CREATE')"

@@ -82,6 +82,7 @@ def describe(c: Connection, name: str) -> Table:
             filled=x.atthasdef or bool(x.attidentity),
             always=x.attidentity == "a",
             generated=bool(x.attgenerated),
+            words=_words(x.declared),
         )
         for x in c.sql(_COLUMNS, **here)
     )
@@ -99,6 +100,13 @@ def describe(c: Connection, name: str) -> Table:
             child = quoted(c, x.child_schema, x.child)
             referrers.append(Referrer(child, tuple(x.names), tuple(x.parents), action, x.condeferrable))
     return Table(name, columns, primary, tuple(uniques), tuple(foreign), tuple(referrers))
+
+
+def _words(declared: str) -> tuple[str, ...]:
+    """numeric(p,s) has NaN but no infinity; numeric is text in Arrow anyway, and floats have them all."""
+    if declared.startswith("numeric("):
+        return ("NaN",)
+    return ("infinity", "-infinity") if declared.startswith(("date", "timestamp")) else ()
 
 
 def features(c: Connection, name: str) -> Features:

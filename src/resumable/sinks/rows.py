@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.errors import BadRow
 from resumable.protocols import Batch, Reject
+from resumable.sinks.casts import exact
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
-from resumable.sqltypes import plain_array
 
 __all__ = ["Misfit", "bad_row", "cast", "growing", "numbered", "store", "without"]
 
@@ -40,8 +40,9 @@ def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.Record
     columns, misfits = [], []
     for name, field, column in zip(rows.schema.names, layout.rows, rows.columns, strict=True):
         if column.type != field.type:
+            told = declared[field.name].declared if field.name in declared else str(field.type)
             column, bad = _cast(column, field.type)
-            misfits += [Misfit(i, f"doesn't fit into {field.type} without being altered", name) for i in bad]
+            misfits += [Misfit(i, f"doesn't fit into {told} without being altered", name) for i in bad]
         if odd := c.dialect.odd(column, declared.get(field.name)):
             mask, why = odd
             mask = pc.fill_null(mask, False)
@@ -53,19 +54,13 @@ def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.Record
 
 def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
     try:
-        return _as(column, kind), []
+        return exact(column, kind), []
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if len(column) == 1:
             return pa.nulls(1, kind), [0]
     half = len(column) // 2
     (left, a), (right, b) = _cast(column[:half], kind), _cast(column[half:], kind)
     return pa.concat_arrays([left, right]), [*a, *(half + i for i in b)]
-
-
-def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_integer(column.type) and pa.types.is_decimal(kind):
-        column = column.cast(pa.decimal128(20, 0))  # straight, Arrow asks for the integer type's full range
-    return plain_array(column, kind)
 
 
 def store(
@@ -151,5 +146,6 @@ def bad_row(misfit: Misfit, numbers: Sequence[int]) -> BadRow:
         row=row,
         column=column,
         safe="All that was committed is safe.",
-        do="Put the row right and run the same again, or put such rows aside (on_bad_row='quarantine', --on-bad-row quarantine).",
+        do="Put the row right and begin anew (--restart, pipeline.restart()), or put such rows aside"
+        " (on_bad_row='quarantine', --on-bad-row quarantine).",
     )

@@ -5,7 +5,7 @@ What a run does to the database is in sqlwriter.py; how each database does it in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import pyarrow as pa
@@ -16,9 +16,30 @@ from resumable.database import plain_url
 from resumable.errors import UsageError
 from resumable.protocols import Claimant
 from resumable.sinks.connection import Connection
+from resumable.sinks.dialect import Column
 from resumable.sinks.sqlwriter import SqlWriter
 
 __all__ = ["SqlSink", "SqlWriter"]
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(column.name, column.type, metadata={"declared": column.declared, "words": " ".join(column.words)})
+
+
+class _Named(Mapping[str, pa.Field]):
+    """Fields that are found by any spelling of their names that the database takes for the same."""
+
+    def __init__(self, fields: dict[str, pa.Field], fold: Callable[[str], str]) -> None:
+        self._fields, self._fold = fields, fold
+
+    def __getitem__(self, name: str) -> pa.Field:
+        return self._fields[self._fold(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in self._fields.values())
+
+    def __len__(self) -> int:
+        return len(self._fields)
 
 
 class SqlSink:
@@ -60,8 +81,11 @@ class SqlSink:
             c.close()
             raise
 
-    def columns(self) -> dict[str, pa.DataType]:
-        """The types of the columns of a table that is there and will be added to; {} if there is none."""
+    def columns(self) -> Mapping[str, pa.Field]:
+        """The columns of a table that is there and will be added to, by name as the database compares names.
+
+        Each field's metadata tells how the column is `declared`, and which `words` it takes besides values of its type.
+        """
         if self.if_exists == "fail":
             return {}
         with (
@@ -71,8 +95,8 @@ class SqlSink:
         ):
             if c.dialect.kind(c, self.table) != "table":
                 return {}
-            columns = c.dialect.describe(c, self.table).columns
-        return {column.name: column.type for column in columns if column.type is not None and not column.generated}
+            columns = [x for x in c.dialect.describe(c, self.table).columns if x.type is not None and not x.generated]
+            return _Named({c.dialect.fold(column.name): _field(column) for column in columns}, c.dialect.fold)
 
     def describe(self) -> str:
         """See `Sink.describe`."""

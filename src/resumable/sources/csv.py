@@ -25,8 +25,9 @@ from resumable.errors import BadRow
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch, Reject
 from resumable.sources.csvblock import Fault, Parser, Texts
 from resumable.sources.csvfile import CsvFile
-from resumable.sources.csvformat import column_type, csv_format, listed, one_of, usage
+from resumable.sources.csvformat import column_type, csv_format, listed, one_of, typed, usage
 from resumable.sources.fingerprint import difference, fingerprint, open_file
+from resumable.sources.known import known
 from resumable.sources.typenames import readable, type_name
 from resumable.sources.values import infer
 
@@ -41,7 +42,8 @@ class CsvSource:
     """Reads one CSV file, as `csv.reader` does, from any position that it has given out.
 
     `columns`: name to type, a word ("int64", "text", "decimal(12,2)"...) or an Arrow type, where the inferred one
-    won't do. `expected` is asked for more of them, which the file need not have. `null_values`: unquoted fields that
+    won't do. `expected` is asked for those of the table that the rows go into, by column: types, or fields (known.py).
+    `null_values`: unquoted fields that
     mean NULL. `quote=None`: nothing is quoted. `encoding`: UTF-8 or one of single bytes. `header`: the first record
     names the columns; `names` names them instead (c1, c2... if neither does). `on_bad_row`: "raise" `BadRow`, or
     "quarantine": bad rows become the batch's rejects. `identity="full"` compares all that was read whenever a run
@@ -55,7 +57,7 @@ class CsvSource:
         path: str | os.PathLike[str],
         *,
         columns: Mapping[str, str | pa.DataType] | None = None,
-        expected: Callable[[], Mapping[str, pa.DataType]] | None = None,
+        expected: Callable[[], Mapping[str, pa.DataType | pa.Field]] | None = None,
         null_values: Sequence[str] = ("",),
         delimiter: str = ",",
         quote: str | None = '"',
@@ -101,9 +103,12 @@ class CsvSource:
                 f"columns= names {listed(unknown)}, which {self.path} doesn't have.", f"It has {listed(names)}."
             )
         expected = self.expected() if self.expected else {}
-        known = {name: kind for name, kind in expected.items() if readable(kind)} | self.columns
-        kinds = [known.get(name) or infer(column) for name, column in zip(names, texts.columns, strict=True)]
-        schema = pa.schema(list(zip(names, kinds, strict=True)))
+        schema = pa.schema(
+            known(name, self.columns.get(name), expected.get(name), column)
+            if name in self.columns or readable(expected.get(name))
+            else pa.field(name, infer(column))
+            for name, column in zip(names, texts.columns, strict=True)
+        )
         self._rows(self._parser(names), texts, schema, block, start, 0)  # refuses what doesn't fit
         return schema
 
@@ -146,7 +151,7 @@ class CsvSource:
             names, _, block, texts = self._sample(file)
         notes = []
         for i, (name, column) in enumerate(zip(names, texts.columns, strict=True)):
-            if name in self.columns or name not in schema.names or schema.field(name).type != pa.string():
+            if name not in schema.names or schema.field(name).metadata or schema.field(name).type != pa.string():
                 continue
             distinct = column.drop_null().unique()
             words = distinct.filter(pc.invert(pc.match_substring_regex(distinct, "[0-9]|^true$|^false$"))).to_pylist()
@@ -202,13 +207,11 @@ class CsvSource:
         return rows, tuple(rejects)
 
     def _refuse(self, fault: Fault, offset: int, row: int) -> NoReturn:
-        column, hint = fault.column, fault.hint
+        column = fault.column
         number, byte = row + fault.index + 1, offset + fault.begin
         aside = "go on with on_bad_row='quarantine' (--on-bad-row quarantine), which puts such rows aside"
-        if hint:
-            do = (
-                f"Begin anew (--restart) with columns={{{column!r}: {hint!r}}} (--columns {column}={hint}), or {aside}."
-            )
+        if fault.value:
+            do = f"{typed(column or '', fault.hint)}, or {aside}."
         elif column:
             do = f"Begin anew (--restart) with its right encoding, such as encoding='cp1252' (--encoding cp1252), or {aside}."
         else:

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.csv
 
+from resumable.sources import known
 from resumable.sources.records import Dialect
-from resumable.sources.typenames import type_name
-from resumable.sources.values import convert, wider
 
 __all__ = ["BOM", "Fault", "Parser"]
 
@@ -30,7 +29,7 @@ _SHOWN = 40  # characters of a value in a message
 class Fault:
     """A row that doesn't fit: its number among the block's rows, from 0, where it lies in the block, and why.
 
-    `hint` is the type that its column would need.
+    `hint` is the type that its column would need. `value`: it is a value that doesn't fit its column's type.
     """
 
     index: int
@@ -39,6 +38,7 @@ class Fault:
     why: str
     column: str | None = None
     hint: str | None = None
+    value: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,17 @@ class Parser:
 
     def rows(self, texts: Texts, schema: pa.Schema, block: bytes) -> tuple[pa.RecordBatch, list[Fault]]:
         """The rows that fit, as values of the schema's types, and the faults of the block, in order."""
-        columns, wrong = [], dict[int, tuple[str, str, str]]()
+        columns, wrong = [], dict[int, tuple[str, str, str | None]]()
         for texts_, field in zip(texts.columns, schema, strict=True):
-            values, misfits = convert(texts_, field.type)
+            values, misfits = known.values(texts_, field)
             columns.append(values)
             for i, why in misfits.items():
                 text = texts_[i].as_py()
-                hint = type_name(wider(text, field.type))
-                wrong.setdefault(i, (field.name, f"column {field.name!r}: {_short(text)} {why}", hint))
+                if table := known.declared(field):
+                    why = f"{why}, and the table's column is {table}"
+                wrong.setdefault(
+                    i, (field.name, f"column {field.name!r}: {_short(text)} {why}", known.advised(text, field))
+                )
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         if not wrong:
             return batch, texts.faults
@@ -92,7 +95,7 @@ class Parser:
         faults = list(texts.faults)
         for i, (column, why, hint) in wrong.items():
             index = i if texts.kept is None else texts.kept[i]
-            faults.append(Fault(index, *records[index], why, column, hint))
+            faults.append(Fault(index, *records[index], why, column, hint, value=True))
         keep = pa.array([i not in wrong for i in range(batch.num_rows)], pa.bool_())
         return batch.filter(keep), sorted(faults, key=lambda fault: fault.index)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from resumable.errors import UsageError
 from resumable.sources.records import Dialect
 from resumable.sources.typenames import parse_type, readable
 
-__all__ = ["CsvFormat", "column_type", "csv_format", "listed", "one_of", "usage"]
+__all__ = ["CsvFormat", "column_type", "csv_format", "listed", "one_of", "typed", "usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,20 @@ def listed(names: Sequence[str], most: int = 30) -> str:
     """Names for a message, in quotes, and no endless list of them."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more
+
+
+def typed(column: str, kind: str | None) -> str:
+    """What to do about a value that doesn't fit its column's type: the type that would do, or what helps without."""
+    if kind:
+        return f"Begin anew (--restart) with {_said(column, kind)}"
+    return (
+        "Put the row right and begin anew (--restart), or load the file into a table of its own with"
+        f" {_said(column, 'string')} and convert it there"
+    )
+
+
+def _said(column: str, kind: str) -> str:
+    return f"columns={{{column!r}: {kind!r}}} (--columns {shlex.quote(f'{column}={kind}')})"
 
 
 def usage(what: str, do: str) -> UsageError:

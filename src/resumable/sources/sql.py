@@ -270,8 +270,13 @@ def _bad(misfit: Misfit, at: Opened, rows: int) -> BadRow:
         row=rows + misfit.index + 1,
         column=misfit.column,
         safe="What was committed is safe; nothing was published.",
-        do=f"Correct the row, or read a query that makes text of it: select ..., cast({misfit.column} as text).",
+        do=f"Correct the row, or read a query that makes text of it, with --key: select ..., {_as_text(misfit.column)}.",
     )
+
+
+def _as_text(column: str) -> str:
+    name = '"' + column.replace('"', '""') + '"'
+    return f"cast({name} as text) as {name}"
 
 
 def _refuse_missing(file: str | None) -> None:

@@ -63,9 +63,12 @@ def type_name(kind: pa.DataType) -> str:
     return _NAMES[kind][0] if kind in _NAMES else str(kind)
 
 
-def readable(kind: pa.DataType) -> bool:
-    """Whether texts can be turned into values of this type."""
+def readable(kind: pa.DataType | pa.Field | None) -> bool:
+    """Whether texts can be turned into values of this type, or of this column's."""
     t = pa.types
+    kind = kind.type if isinstance(kind, pa.Field) else kind
+    if kind is None:
+        return False
     return bool(
         kind in _NAMES or t.is_timestamp(kind) or t.is_time(kind) or t.is_decimal128(kind) or t.is_decimal256(kind)
     )

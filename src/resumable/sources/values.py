@@ -4,7 +4,8 @@ Laws kept here:
 
 * A text becomes a value only if it can be told from the value again, but for its notation: `1.50` is the number 1.5,
   `2024-05-01T10:00:00` the time `2024-05-01 10:00:00`. What would be altered is a misfit, never rounded or cut.
-* The law is the same for an inferred type, for one that was asked for, in the sample and past it.
+* The law is the same in the sample and past it. Where a type isn't inferred but known, more spellings are taken
+  (spelling.py).
 
 What a type takes (everything else is a misfit, the empty string too, except in text):
 
@@ -32,7 +33,7 @@ import pyarrow.compute as pc
 
 from resumable.sources.typenames import type_name
 
-__all__ = ["convert", "infer", "misfit", "wider"]
+__all__ = ["convert", "infer", "misfit", "whole", "wider"]
 
 INFERRED = (pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us"))
 """What a column may turn out to be, in this order; text if none of them."""
@@ -53,19 +54,24 @@ def convert(column: pa.StringArray, kind: pa.DataType) -> tuple[pa.Array, dict[i
 
     Whole columns are vouched for by a few kernels; only where those find something are values looked at one by one.
     """
-    if kind == pa.string():
-        return column, {}
-    try:
-        values = _cast(column, kind)
-    except pa.ArrowInvalid:
-        pass
-    else:
-        if values.null_count == column.null_count and _vouched(column, values, kind):
-            return values, {}
+    values = whole(column, kind)
+    if values is not None:
+        return values, {}
     wrong = {text: why for text in _doubtful(column, kind) if (why := misfit(text, kind))}
     bad = pc.is_in(column, value_set=pa.array(list(wrong), pa.string()))
     values = _cast(pc.if_else(bad, pa.scalar(None, pa.string()), column), kind)
     return values, {i: wrong[column[i].as_py()] for i in pc.indices_nonzero(bad).to_pylist()}
+
+
+def whole(column: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
+    """All of its values, if a few kernels can vouch for them; else they are to be looked at one by one."""
+    if kind == pa.string():
+        return column
+    try:
+        values = _cast(column, kind)
+    except pa.ArrowInvalid:
+        return None
+    return values if values.null_count == column.null_count and _vouched(column, values, kind) else None
 
 
 def infer(column: pa.StringArray) -> pa.DataType:
@@ -85,11 +91,10 @@ def infer(column: pa.StringArray) -> pa.DataType:
 def _fits(column: pa.StringArray, kind: pa.DataType) -> bool:
     """Whether there is no misfit, told without looking for all of them."""
     try:
-        values = _cast(column, kind)
+        _cast(column, kind)
     except pa.ArrowInvalid:
         return False
-    kept = values.null_count == column.null_count and _vouched(column, values, kind)
-    return kept or not any(misfit(text, kind) for text in _doubtful(column, kind))
+    return whole(column, kind) is not None or not any(misfit(text, kind) for text in _doubtful(column, kind))
 
 
 def wider(text: str, kind: pa.DataType) -> pa.DataType:
