@@ -28,7 +28,7 @@ HEIGHT = dict.fromkeys(CONNECTORS, 1) | {
 }
 HEIGHT |= {"__init__": 7, "testing": 8}
 """Of every module above the core, which is 0: a new module belongs to the core unless it is named here."""
-DRIVERS = {"celery", "kombu", "numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}
+DRIVERS = {"celery", "charset_normalizer", "kombu", "numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}
 CORE_NEEDS = {"pyarrow", "sqlalchemy"}
 
 

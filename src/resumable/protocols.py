@@ -28,13 +28,17 @@ MAX_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that was put aside: `row` from 1, `offset` of its first byte if known, its `text` as it was found."""
+    """A row that was put aside: `row` from 1, `offset` of its first byte if known, its `text` as it was found.
+
+    `length`: its bytes, if they can be read again from `offset`; `text` may be left out then.
+    """
 
     row: int
     reason: str
     column: str | None = None
     offset: int | None = None
     text: str | None = None
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import tempfile
@@ -12,14 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.protocols import Batch, Source
 from resumable.sources.csv import CsvSource
-
-PIECES = ["a", "b,", ",", '"', '""', '","', "\n", "\r", "\r\n", " ", "é", "NA", "12"]
 
 
 def write(path: Path, data: str | bytes) -> Path:
@@ -65,34 +61,6 @@ def test_from_every_position_the_same_rows_follow(tmp_path: Path, block: int, en
     assert path.stat().st_size == whole[-1].position["offset"]
     assert whole[-1].fraction == 1.0
     assert [] == read(CsvSource(path), whole[-1].position)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.integers(1, 3), st.integers(1, 30))
-@example('a,""\n,\n', 2, 1)
-@example("\n\n", 1, 1)
-@example("\rb,\n\n", 1, 5)
-@example("\ufeffa\n\ufeffb\n", 1, 1)
-def test_rows_are_those_of_csv_reader_however_blocks_are_cut(text: str, width: int, block: int) -> None:
-    """Rows of the right width are read, the others are put aside; none is lost, and none is read twice."""
-    expected = [r or [""] * (width == 1) for r in csv.reader(io.StringIO(text, newline=""))]
-    expected = [r for r in expected if r]
-    with tempfile.TemporaryDirectory() as folder:
-        schema = pa.schema([(f"n{i}", pa.string()) for i in range(width)])
-        path = write(Path(folder) / "t.csv", ",".join(schema.names) + "\n" + text)
-        source = CsvSource(path, null_values=(), on_bad_row="quarantine", block_size=block, block_rows=3)
-        batches = read(source, schema=schema)
-        read_rows = rows(batches)
-        rejects = [reject for batch in batches for reject in batch.rejects]
-        assert [tuple(r) for i, r in enumerate(expected, 1) if i not in {reject.row for reject in rejects}] == read_rows
-        for reject in rejects:
-            assert len(expected[reject.row - 1]) != width or "never closed" in reject.reason
-            assert reject.text is not None
-            assert path.read_bytes()[reject.offset :].decode().startswith(reject.text)
-        for i, batch in enumerate(batches):
-            assert read_rows[sum(b.rows.num_rows for b in batches[: i + 1]) :] == rows(
-                read(source, batch.position, schema)
-            )
 
 
 def test_a_batch_has_no_more_rows_than_it_may(tmp_path: Path) -> None:
@@ -327,16 +295,6 @@ def test_a_quote_that_is_never_closed_is_a_bad_row(tmp_path: Path) -> None:
     assert isinstance(error, BadRow)
     assert (2, 8) == (error.row, error.offset)
     assert "never closed" in error.what
-
-
-def test_a_record_without_end_is_refused_and_not_read_into_memory(tmp_path: Path) -> None:
-    """Also when bad rows are put aside: where it ends can't be known."""
-    path = write(tmp_path / "t.csv", 'a,b\n1,x\n2,"y\n' + "3,z\n" * 10_000)
-    for on_bad_row in ("raise", "quarantine"):
-        source = CsvSource(path, max_record=4096, block_size=512, on_bad_row=on_bad_row)  # type: ignore[arg-type]
-        with pytest.raises(BadRow, match=r"at byte 8, after row 1, is longer than 4,096 bytes") as caught:
-            read(source, schema=pa.schema([("a", pa.int64()), ("b", pa.string())]))
-        assert (2, 8) == (caught.value.row, caught.value.offset)
 
 
 def test_a_record_longer_than_a_block_is_read(tmp_path: Path) -> None:

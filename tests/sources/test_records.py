@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -56,27 +55,6 @@ def test_without_a_quote_only_delimiters_and_line_ends_count(text: str) -> None:
     assert expected == fields(text.encode(), Dialect(quote=None))
 
 
-@settings(max_examples=600, deadline=None)
-@given(TEXTS, TEXTS)
-@example('"a","b\n', '",x\n')
-@example("a\r", "\nb")
-def test_whole_records_stay_whole_whatever_follows(text: str, more: str) -> None:
-    """A block cut at `whole` reads as the uncut text does."""
-    block = text.encode()
-    cut = Dialect().whole(block)
-    head, tail = block[:cut].decode(), block[cut:].decode() + more
-    assert reference(text + more) == reference(head) + reference(tail)
-
-
-@settings(max_examples=600, deadline=None)
-@given(TEXTS)
-@example('a"b,"c"\n"d\n')
-def test_parity_and_the_regular_expression_cut_at_the_same_place(text: str) -> None:
-    """The fast path is taken only where it gives what the careful one gives."""
-    block = text.encode()
-    assert Dialect()._last_end(block) == Dialect().whole(block)
-
-
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_spans_cover_the_block_without_gap(text: str) -> None:
@@ -92,24 +70,3 @@ def test_fields_are_counted_without_being_made(text: str) -> None:
     dialect, block = Dialect(), text.encode()
     spans = [block[begin:end] for begin, end in dialect.spans(block)]
     assert [len(dialect.fields(record)) for record in spans] == [dialect.count(record) for record in spans]
-
-
-@pytest.mark.parametrize(
-    ("block", "inside"),
-    [(b'a,"b', True), (b'a,"b\n', True), (b'a,"b"', False), (b'a,b"\n', False), (b"a,b", False), (b'a,"b""', True)],
-)
-def test_a_quote_that_is_never_closed_is_seen(block: bytes, inside: bool) -> None:
-    """Where the text after the block would still be inside quotes."""
-    assert inside == Dialect().open_at_end(block)
-
-
-def test_a_line_end_that_may_be_half_of_one_ends_no_record() -> None:
-    r"""After `\r` at the end of a block a `\n` may follow, which belongs to it."""
-    assert Dialect().whole(b"a\r\nb\r") == 3
-    assert Dialect().whole(b"a\rb\r") == 2
-    assert Dialect().whole(b"a\r") == 0
-
-
-def test_megabytes_inside_one_quote_are_no_record() -> None:
-    """However many line ends are in it; and it is found out without going through them one by one."""
-    assert Dialect().whole(b'x\n"' + b"line\n" * 400_000) == 2

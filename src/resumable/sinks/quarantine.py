@@ -1,7 +1,8 @@
 """Rejected rows, kept in a JSON-lines file beside what another sink writes.
 
 One object a line: `{"source", "row", "offset", "column", "reason", "text"}`; a line stands in the file exactly if its
-row was left out of the target.
+row was left out of the target. `length`, where the source says it: the row's bytes from `offset` on. `text` is null where
+they are more than a megabyte.
 
 Laws kept here:
 
@@ -194,6 +195,8 @@ def _line(source: str, reject: Reject) -> bytes:
         "reason": reject.reason,
         "text": reject.text,
     }
+    if reject.length is not None:
+        line["length"] = reject.length
     try:
         return json.dumps(line, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:  # bytes that are no text, as surrogates

@@ -7,12 +7,14 @@ Laws kept here:
 * Types are found out once, from the first `SAMPLE` bytes, and frozen; a later value that doesn't fit is a bad row,
   never altered (values.py).
 * Only the bytes that were there at the start are read: what is appended meanwhile is a change, not more input.
-* Memory: one block of about 2 MiB, or one record of up to `max_record` bytes.
+* A quote that isn't closed spoils its line only (csvcut.py). Memory: a block of about 2 MiB; where quotes are open,
+  twice `max_record` bytes.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NoReturn
@@ -23,7 +25,9 @@ import pyarrow.compute as pc
 from resumable.checkpoint import Json
 from resumable.errors import BadRow
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch, Reject
+from resumable.sources.csvadvice import shape_advice
 from resumable.sources.csvblock import Fault, Parser, Texts
+from resumable.sources.csvcut import Block
 from resumable.sources.csvfile import CsvFile
 from resumable.sources.csvformat import column_type, csv_format, listed, one_of, typed, usage
 from resumable.sources.fingerprint import difference, fingerprint, open_file
@@ -35,7 +39,10 @@ __all__ = ["CsvSource"]
 
 SAMPLE = 4 * 2**20
 """Bytes from which types are inferred."""
-_REJECTED = 10_000  # characters of a bad row that are kept
+MAX_RECORD = 8 * 2**20
+"""Bytes that a record may have, line end included, unless `max_record` says otherwise."""
+_KEPT = 2**20  # bytes of a bad row whose text is kept
+_CHECKED = 2**16  # bytes that a resume reads again behind a line that is too long to be held
 
 
 class CsvSource:
@@ -47,7 +54,8 @@ class CsvSource:
     mean NULL. `quote=None`: nothing is quoted. `encoding`: UTF-8 or one of single bytes. `header`: the first record
     names the columns; `names` names them instead (c1, c2... if neither does). `on_bad_row`: "raise" `BadRow`, or
     "quarantine": bad rows become the batch's rejects. `identity="full"` compares all that was read whenever a run
-    goes on, not only if the file was touched. `max_record`, `block_size`: bytes. `block_rows`: rows a batch.
+    goes on, not only if the file was touched. `max_record`: bytes that a record may have; a quote that isn't closed
+    within them spoils its line. `block_size`: bytes. `block_rows`: rows a batch.
 
     Raises `UsageError` for arguments that make no sense; the file is first opened by the methods.
     """
@@ -66,7 +74,7 @@ class CsvSource:
         names: Sequence[str] | None = None,
         on_bad_row: Literal["raise", "quarantine"] = "raise",
         identity: Literal["sampled", "full"] = "sampled",
-        max_record: int = 64 * 2**20,
+        max_record: int = MAX_RECORD,
         block_size: int = MAX_BYTES // 4,
         block_rows: int = MAX_ROWS,
     ) -> None:
@@ -96,20 +104,20 @@ class CsvSource:
 
         Raises `UsageError` for `columns` that aren't there, `BadRow` for a bad row in the sample (if told to raise).
         """
-        with self._open() as file:
-            names, start, block, texts = self._sample(file)
-        if unknown := [name for name in self.columns if name not in names]:
-            raise usage(
-                f"columns= names {listed(unknown)}, which {self.path} doesn't have.", f"It has {listed(names)}."
-            )
         expected = self.expected() if self.expected else {}
-        schema = pa.schema(
-            known(name, self.columns.get(name), expected.get(name), column)
-            if name in self.columns or readable(expected.get(name))
-            else pa.field(name, infer(column))
-            for name, column in zip(names, texts.columns, strict=True)
-        )
-        self._rows(self._parser(names), texts, schema, block, start, 0)  # refuses what doesn't fit
+        with self._open() as file:
+            names, block, texts = self._sample(file)
+            if unknown := [name for name in self.columns if name not in names]:
+                raise usage(
+                    f"columns= names {listed(unknown)}, which {self.path} doesn't have.", f"It has {listed(names)}."
+                )
+            schema = pa.schema(
+                known(name, self.columns.get(name), expected.get(name), column)
+                if name in self.columns or readable(expected.get(name))
+                else pa.field(name, infer(column))
+                for name, column in zip(names, texts.columns, strict=True)
+            )
+            self._rows(file, self._parser(file, names), texts, schema, block, 0)  # refuses what doesn't fit
         return schema
 
     def read(self, schema: pa.Schema, position: Json, identity: dict[str, Json]) -> Iterator[Batch]:
@@ -125,15 +133,20 @@ class CsvSource:
                 length, was = position["block"]
                 if file.checksum(offset - length, offset) != was:
                     raise file.altered(f"the {length:,} bytes before byte {offset:,} aren't those that were read")
-            parser, lines = self._parser(schema.names), file.lines(offset)
+            parser, lines = self._parser(file, schema.names), file.lines(offset)
             while offset < file.size:
-                block, texts = self._next(file, parser, offset, lines, row)
-                rows, rejects = self._rows(parser, texts, schema, block, offset, row)
-                crc, offset = zlib.crc32(block, crc), offset + len(block)
-                first, row = row + 1, row + texts.count
+                block, texts = self._next(file, parser, offset, lines)
+                rows, rejects = self._rows(file, parser, texts, schema, block, row)
+                end = offset + block.length
+                if block.data:
+                    crc, last = zlib.crc32(block.data, crc), [block.length, zlib.crc32(block.data)]
+                else:
+                    length = min(block.length, _CHECKED)
+                    crc, last = file.checksum(offset, end, crc), [length, file.checksum(end - length, end)]
+                offset, first, row = end, row + 1, row + texts.count
                 if texts.count:
-                    lines = texts.count / len(block)
-                    at = {"offset": offset, "row": row, "crc": crc, "block": [len(block), zlib.crc32(block)]}
+                    lines = texts.count / block.length
+                    at = {"offset": offset, "row": row, "crc": crc, "block": last}
                     yield Batch(rows, at, first, offset / file.size, rejects)
 
     def describe(self) -> str:
@@ -141,15 +154,15 @@ class CsvSource:
         size = f"{os.path.getsize(self.path):,} bytes" if os.path.exists(self.path) else "not there"
         checked = "all that was read" if self.full else "the last block read, or all that was read if it was touched"
         return (
-            f"CSV file {self.path} ({size}, {self.form.encoding}). A resume seeks to the byte after the last committed"
+            f"CSV file {self.path} ({size}, {self.form.encoding}). A record has at most {self.max_record:,} bytes. A resume seeks to the byte after the last committed"
             f" row, and rests on the file's size, its first and last 64 KiB and {checked}."
         )
 
     def notes(self, schema: pa.Schema) -> list[str]:
         """Which words, in the sample, keep a column from being more than text, and what to do about it."""
         with self._open() as file:
-            names, _, block, texts = self._sample(file)
-        notes = []
+            names, block, texts = self._sample(file)
+        notes = self.remarks()
         for i, (name, column) in enumerate(zip(names, texts.columns, strict=True)):
             if name not in schema.names or schema.field(name).metadata or schema.field(name).type != pa.string():
                 continue
@@ -158,7 +171,7 @@ class CsvSource:
             if not 1 <= len(words) <= 3:
                 continue
             nulls = tuple(dict.fromkeys((*self.form.null_values, *words)))
-            again = self._parser(names, nulls).texts(block).columns[i]
+            again = self._parser(file, names, nulls).texts(block).columns[i]
             if (kind := infer(again)) == pa.string():  # the words are in quotes, or not the only obstacle
                 continue
             found = pc.index(column, words[0]).as_py()
@@ -169,58 +182,88 @@ class CsvSource:
             )
         return notes
 
+    def remarks(self) -> list[str]:
+        """What is read otherwise than it was said."""
+        with self._open() as file:
+            if file.encoding == self.form.encoding:
+                return []
+        return [f"{self.path} begins with a byte order mark, so it is read as UTF-8, not as {self.form.encoding}."]
+
     def _open(self, size: int | None = None) -> CsvFile:
         return CsvFile(self.path, self.form, self.max_record, size)
 
-    def _parser(self, names: list[str], null_values: tuple[str, ...] | None = None) -> Parser:
+    def _parser(self, file: CsvFile, names: list[str], null_values: tuple[str, ...] | None = None) -> Parser:
         nulls = self.form.null_values if null_values is None else null_values
-        return Parser(self.form.dialect, self.form.encoding, names, nulls)
+        return Parser(self.form.dialect, file.encoding, names, nulls)
 
-    def _sample(self, file: CsvFile) -> tuple[list[str], int, bytes, Texts]:
-        """Names, offset and bytes of the first rows, and those rows as text."""
+    def _sample(self, file: CsvFile) -> tuple[list[str], Block, Texts]:
+        """Names, and the first rows as they are and as text."""
         names, start = file.begin()
-        block = file.whole(start, SAMPLE) if start < file.size else b""
-        return names, start, block, self._parser(names).texts(block, truncated=file.truncated(start, block))
+        block = Block(start, b"", 0)
+        while block.length < SAMPLE and start < file.size:  # a block ends where a quote opens that isn't closed in it
+            more = file.whole(start, SAMPLE - block.length)
+            start += more.length
+            if more.data:
+                block = block.with_(more)
+            elif self.on_bad_row == "raise":  # a line too long to be held: it is refused, now or when it is read
+                block = block if block.length else more
+                break
+        return names, block, self._parser(file, names).texts(block)
 
-    def _next(self, file: CsvFile, parser: Parser, offset: int, lines: float, row: int) -> tuple[bytes, Texts]:
+    def _next(self, file: CsvFile, parser: Parser, offset: int, lines: float) -> tuple[Block, Texts]:
         """The next block and its rows, no more than a batch may have; `lines` a byte are to be expected."""
-        length = max(1, min(self.block_size, int(0.95 * self.block_rows / lines)))
-        block = file.whole(offset, length, row)
-        texts = parser.texts(block, truncated=file.truncated(offset, block))
+        block = file.whole(offset, max(1, min(self.block_size, int(0.95 * self.block_rows / lines))))
+        texts = parser.texts(block)
         if texts.count > self.block_rows:
-            block = block[: parser.records(block)[self.block_rows - 1][1]]
+            block = block.head(parser.records(block)[self.block_rows - 1][1])
             texts = parser.texts(block)
         return block, texts
 
     def _rows(
-        self, parser: Parser, texts: Texts, schema: pa.Schema, block: bytes, offset: int, row: int
+        self, file: CsvFile, parser: Parser, texts: Texts, schema: pa.Schema, block: Block, row: int
     ) -> tuple[pa.RecordBatch, tuple[Reject, ...]]:
         """The block's rows as values, and its bad rows; or `BadRow` for the first of them."""
         rows, faults = parser.rows(texts, schema, block)
         if faults and self.on_bad_row == "raise":
-            self._refuse(faults[0], offset, row)
+            self._refuse(file, faults[0], block, row)
         rejects = []
         for fault in faults:
-            record = block[fault.begin : fault.end].rstrip(b"\r\n")
-            text = record.decode(self.form.encoding, "backslashreplace")[:_REJECTED]
-            rejects.append(Reject(row + fault.index + 1, fault.why, fault.column, offset + fault.begin, text))
+            at, number = block.offset + fault.begin, row + fault.index + 1
+            length, record = file.record(block, fault.begin, fault.end, _KEPT)
+            text = None if record is None else record.decode(file.encoding, "backslashreplace")
+            rejects.append(Reject(number, fault.why, fault.column, at, text, length))
         return rows, tuple(rejects)
 
-    def _refuse(self, fault: Fault, offset: int, row: int) -> NoReturn:
-        column = fault.column
-        number, byte = row + fault.index + 1, offset + fault.begin
+    def _refuse(self, file: CsvFile, fault: Fault, block: Block, row: int) -> NoReturn:
+        number, byte = row + fault.index + 1, block.offset + fault.begin
         aside = "go on with on_bad_row='quarantine' (--on-bad-row quarantine), which puts such rows aside"
-        if fault.value:
-            do = f"{typed(column or '', fault.hint)}, or {aside}."
-        elif column:
-            do = f"Begin anew (--restart) with its right encoding, such as encoding='cp1252' (--encoding cp1252), or {aside}."
-        else:
-            do = f"Correct the file and begin anew (--restart), or {aside}."
+        anew, ways = "Begin anew (restart(), --restart) with", ""
+        if fault.kind == "bytes":
+            record = block.data[fault.begin : fault.end]
+            field = next((f for f in self.form.dialect.fields(record) if not f.isascii()), record)
+            ways = file.encodings(field)
+        do = f"Correct the file and begin anew (restart(), --restart), or {aside}."
+        if fault.kind == "value":
+            do = f"{typed(fault.column or '', fault.hint)}, or {aside}."
+        elif ways:
+            do = f"{anew} {ways}. Or {aside}."
+        elif fault.kind == "bytes":
+            do = f"The rest of the file seems to be {file.encoding}: correct that row and begin anew (restart(), --restart), or {aside}."
+        elif fault.kind == "quote":
+            more = self.max_record * 8
+            longer = f"; if its records are that long, with max_record={more} (--max-record {more})"
+            quotes = f"quote=None (--quote '') if quotes are ordinary characters in it{longer}"
+            do = f"{anew} {quotes if self.form.dialect.quote else longer[2:]}; or correct it; or {aside}."
+        elif fault.kind == "end":
+            new = shlex.quote(os.path.splitext(os.path.basename(self.path))[0] + ".clean.csv")
+            do = f"Load a copy without it: `tr -d '\\000\\032' < {shlex.quote(self.path)} > {new}`; or {aside}."
+        elif fault.kind == "shape" and (shape := shape_advice(self.path, self.form, file.head())):
+            do = f"{shape} Or {aside}."
         raise BadRow(
             f"{self.path}, row {number:,} (at byte {byte:,}): {fault.why}.",
             row=number,
             offset=byte,
-            column=column,
+            column=fault.column,
             safe="What was committed before it is safe.",
             do=do,
         )

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv
 
 from resumable.sources import known
+from resumable.sources.csvcontent import BOM
+from resumable.sources.csvcut import Block
 from resumable.sources.records import Dialect
 
-__all__ = ["BOM", "Fault", "Parser"]
+__all__ = ["Fault", "Parser", "Texts"]
 
-BOM = b"\xef\xbb\xbf"
 _SHOWN = 40  # characters of a value in a message
 
 
@@ -29,7 +31,7 @@ _SHOWN = 40  # characters of a value in a message
 class Fault:
     """A row that doesn't fit: its number among the block's rows, from 0, where it lies in the block, and why.
 
-    `hint` is the type that its column would need. `value`: it is a value that doesn't fit its column's type.
+    `hint` is the type that its column would need; `kind` tells what else is to be done about it.
     """
 
     index: int
@@ -38,7 +40,7 @@ class Fault:
     why: str
     column: str | None = None
     hint: str | None = None
-    value: bool = False
+    kind: Literal["value", "shape", "bytes", "quote", "end"] = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Parser:
             quoted_strings_can_be_null=False,
         )
 
-    def rows(self, texts: Texts, schema: pa.Schema, block: bytes) -> tuple[pa.RecordBatch, list[Fault]]:
+    def rows(self, texts: Texts, schema: pa.Schema, block: Block) -> tuple[pa.RecordBatch, list[Fault]]:
         """The rows that fit, as values of the schema's types, and the faults of the block, in order."""
         columns, wrong = [], dict[int, tuple[str, str, str | None]]()
         for texts_, field in zip(texts.columns, schema, strict=True):
@@ -95,38 +97,49 @@ class Parser:
         faults = list(texts.faults)
         for i, (column, why, hint) in wrong.items():
             index = i if texts.kept is None else texts.kept[i]
-            faults.append(Fault(index, *records[index], why, column, hint, value=True))
+            faults.append(Fault(index, *records[index], why, column, hint))
         keep = pa.array([i not in wrong for i in range(batch.num_rows)], pa.bool_())
         return batch.filter(keep), sorted(faults, key=lambda fault: fault.index)
 
-    def texts(self, block: bytes, *, truncated: bool = False) -> Texts:
-        """The block's rows as text. `truncated`: the last record opens a quote that nothing closes."""
-        if not truncated:
+    def texts(self, block: Block) -> Texts:
+        """The block's rows as text."""
+        ended = block.final and _mark(block.data)
+        if not block.spoiled and not ended:
             try:
-                columns = self._columns(block)
+                columns = self._columns(block.data)
             except (pa.ArrowInvalid, UnicodeDecodeError):
                 pass  # it doesn't say which record it was
             else:
                 return Texts(columns, [], len(columns[0]))
         records = self.records(block)
+        spoiled = {line.begin: line.why for line in block.spoiled}
         faults, kept, good = list[Fault](), list[int](), list[bytes]()
         for index, (begin, end) in enumerate(records):
-            record = block[begin:end]
-            fault = self._fault(record)
-            if truncated and index == len(records) - 1:
-                fault = ("a quoted field is never closed: the file may have been cut off", None)
-            if fault is None:
+            record = block.data[begin:end]
+            if begin in spoiled:
+                faults.append(Fault(index, begin, end, spoiled[begin], kind="quote"))
+            elif ended and end == block.length:
+                faults.append(Fault(index, begin, end, ended, kind="end"))
+            elif fault := self._fault(index, begin, record, block.offset):
+                faults.append(fault)
+            else:
                 good.append(record.rstrip(b"\r\n") + b"\n")  # a \r and a \n that meet would be one line end
                 kept.append(index)
-            else:
-                faults.append(Fault(index, begin, end, *fault))
         return Texts(self._columns(b"".join(good)), faults, len(records), kept)
 
-    def records(self, block: bytes) -> list[tuple[int, int]]:
-        """Begin and end of each data row in the block."""
-        if len(self.names) == 1:
-            return list(self.dialect.spans(block))
-        return [(begin, end) for begin, end in self.dialect.spans(block) if block[begin] not in b"\r\n"]
+    def records(self, block: Block) -> list[tuple[int, int]]:
+        """Begin and end of each data row in the block, spoiled lines included."""
+        found, at = list[tuple[int, int]](), 0
+        for line in block.spoiled:
+            found += self._records(block.data, at, line.begin)
+            found.append((line.begin, line.end))
+            at = line.end
+        return found + self._records(block.data, at, len(block.data))
+
+    def _records(self, data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
+        part = data[begin:end]
+        spans = [(begin + a, begin + b) for a, b in self.dialect.spans(part)]
+        return spans if len(self.names) == 1 else [(a, b) for a, b in spans if data[a] not in b"\r\n"]
 
     def _columns(self, block: bytes) -> list[pa.StringArray]:
         if not block:
@@ -141,21 +154,34 @@ class Parser:
         table = pyarrow.csv.read_csv(pa.BufferReader(block), self._read, self._parse, self._convert)
         return [column.combine_chunks() for column in table.columns]
 
-    def _fault(self, record: bytes) -> tuple[str, str | None] | None:
-        count, expected = self.dialect.count(record), len(self.names)
+    def _fault(self, index: int, begin: int, record: bytes, offset: int) -> Fault | None:
+        """What is wrong with a record that begins at `begin` of the block at `offset`."""
+        count, expected, end = self.dialect.count(record), len(self.names), begin + len(record)
         if count != expected and not (expected == 1 and count == 0):
             fields = "1 field" if count == 1 else f"{count:,} fields"
-            return f"it has {fields} where the file has {expected:,} column{'s' if expected > 1 else ''}", None
+            why = f"it has {fields} where the file has {expected:,} column{'s' if expected > 1 else ''}"
+            return Fault(index, begin, end, why, kind="shape")
         try:
             record.decode(self.encoding)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as wrong:
+            at = f"it is at byte {offset + begin + wrong.start:,}"
             for name, field in zip(self.names, self.dialect.fields(record), strict=True):
                 try:
                     field.decode(self.encoding)
                 except UnicodeDecodeError as error:
-                    byte = error.object[error.start]
-                    return f"column {name!r}: the byte 0x{byte:02x} in {_short(field)} is no {self.encoding}", name
+                    bad = f"the byte 0x{error.object[error.start]:02x} in {_short(field)} is no {self.encoding}"
+                    return Fault(index, begin, end, f"column {name!r}: {bad} ({at})", name, kind="bytes")
         return None
+
+
+def _mark(data: bytes) -> str:
+    """Why what the file ends with is no row, if it is an end mark or padding."""
+    last = data[-4:].rstrip(b"\r\n")[-1:]
+    if last == b"\x1a":
+        return "the file ends with the byte 0x1a (Ctrl-Z), an end mark of old programs"
+    if last == b"\0":
+        return "the file ends with NUL bytes: padding, or it was never written to its end"
+    return ""
 
 
 def _short(value: str | bytes) -> str:

@@ -10,25 +10,37 @@ import os
 from types import TracebackType
 from typing import Self
 
-from resumable.errors import BadRow, SourceChanged, SourceError
-from resumable.sources.csvblock import BOM
+from resumable.errors import SourceChanged, SourceError
+from resumable.sources.csvadvice import header_advice, is_numbers
+from resumable.sources.csvcontent import BOM, foreign
+from resumable.sources.csvcut import LINE_END, Block, Cutter, Spoiled
+from resumable.sources.csvencoding import encoding_advice
 from resumable.sources.csvformat import CsvFormat, listed, usage
 from resumable.sources.fingerprint import checksum, open_file, read_at
 
 __all__ = ["CsvFile"]
 
-_OTHERS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"PAR1": "Parquet"}
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _GLANCE = 64 * 2**10
+_STEP = 2**20
 
 
 class CsvFile:
-    """Open from the start; leaving it closes it. Only its first `size` bytes are looked at (None: all)."""
+    """Open from the start; leaving it closes it. Only its first `size` bytes are looked at (None: all).
+
+    `encoding` is the file's own: a byte order mark counts more than what was said.
+    """
 
     def __init__(self, path: str, form: CsvFormat, max_record: int, size: int | None = None) -> None:
         self.path, self.form, self.max_record = path, form, max_record
         self.file = open_file(path)
         self.size = os.fstat(self.file.fileno()).st_size if size is None else size
+        try:
+            self.marked = read_at(self.file, 0, len(BOM)) == BOM
+        except BaseException:
+            self.file.close()
+            raise
+        self.encoding = "utf-8" if self.marked else form.encoding
+        self.cutter = Cutter(form.dialect, max_record, self.size)
 
     def __enter__(self) -> Self:
         return self
@@ -40,13 +52,10 @@ class CsvFile:
 
     def begin(self) -> tuple[list[str], int]:
         """The columns' names, and the offset of the first data row."""
-        head, form = read_at(self.file, 0, 4), self.form
-        if head.startswith(_UTF16):
-            raise self._unreadable("is UTF-16", f"Convert it first: iconv -f UTF-16 -t UTF-8 {self.path} > utf8.csv")
-        for magic, kind in _OTHERS.items():
-            if head.startswith(magic):
-                raise self._unreadable(f"is {kind}, not CSV", "Unpack or convert it first.")
-        start = len(BOM) if form.encoding == "utf-8" and head.startswith(BOM) else 0
+        form = self.form
+        if found := foreign(self.path, self.head()):
+            raise self._unreadable(*found)
+        start = len(BOM) if self.marked else 0
         record, end = self._first_record(start)
         if not record:
             if form.names and not form.header:
@@ -56,79 +65,109 @@ class CsvFile:
         if form.names is not None and len(form.names) != len(fields):
             raise usage(
                 f"names= has {len(form.names)} names, and the first record of {self.path} has {len(fields)} fields.",
-                "Give a name for each column.",
+                f"Give a name for each of the {len(fields)} columns.",
             )
         names = form.names or (self._header(fields) if form.header else [f"c{i + 1}" for i in range(len(fields))])
         return list(names), end if form.header else start
 
-    def whole(self, offset: int, length: int, row: int = 0) -> bytes:
-        """Whole records from `offset`, of about `length` bytes, or one that is longer. `row`s lie before it."""
+    def whole(self, offset: int, length: int) -> Block:
+        """Whole records from `offset`, of about `length` bytes, or one that is longer, and what spoils them."""
+        wanted, most = length, 2 * self.max_record + 2  # so that a limit's worth of lines can be judged by one look
+        length = min(length, self.max_record)
         while True:
-            length = min(length, self.max_record, self.size - offset)
-            block = read_at(self.file, offset, length)
-            if len(block) < length:
-                raise self.altered(f"it ends at byte {offset + len(block):,}, and was {self.size:,} bytes long")
-            if offset + length == self.size:
-                return block
-            if end := self.form.dialect.whole(block):
-                return block[:end]
-            if length == self.max_record:
-                raise BadRow(
-                    f"{self.path}: the record at byte {offset:,}, after row {row:,}, is longer than {length:,} bytes;"
-                    " most likely it opens a quote that is never closed.",
-                    row=row + 1,
-                    offset=offset,
-                    safe="What was committed before it is safe.",
-                    do="Look at the file there. If quotes are ordinary characters in it, say quote=None (--quote ''); if records"
-                    " are as long as that, raise max_record=.",
-                )
-            length *= 2
+            length = min(length, self.size - offset)
+            data = read_at(self.file, offset, length)
+            if len(data) < length:
+                raise self.altered(f"it ends at byte {offset + len(data):,}, and was {self.size:,} bytes long")
+            end, spoiled = self.cutter.cut(data, offset, wanted)
+            if end:
+                return Block(offset, data[:end], end, tuple(spoiled), final=offset + end == self.size)
+            if length > self.max_record:
+                end = self._line_end(offset + length - 1) - offset
+                why = f"it is longer than {self.max_record:,} bytes (max_record)"
+                return Block(offset, b"", end, (Spoiled(0, end, why),), final=offset + end == self.size)
+            length = min(length * 2, most)
 
-    def truncated(self, offset: int, block: bytes) -> bool:
-        """Whether the block ends the file, inside quotes."""
-        return offset + len(block) == self.size and self.form.dialect.open_at_end(block)
+    def record(self, block: Block, begin: int, end: int, most: int) -> tuple[int, bytes | None]:
+        """A record of the block, without its line end: its length, and its bytes if they are not more than `most`."""
+        if block.data:
+            data = block.data[begin:end].rstrip(b"\r\n")
+            return len(data), data if len(data) <= most else None
+        last = read_at(self.file, block.offset + max(begin, end - 2), min(2, end - begin))
+        length = end - begin - len(last) + len(last.rstrip(b"\r\n"))
+        return length, read_at(self.file, block.offset + begin, length) if length <= most else None
+
+    def _line_end(self, offset: int) -> int:
+        """Where the line ends that goes on at `offset`, however far away that is."""
+        while data := read_at(self.file, offset, min(_STEP, self.size - offset)):
+            found = LINE_END.search(data)
+            if found and (found.end() < len(data) or found.group() != b"\r" or len(data) == 1):
+                return offset + found.end()
+            offset += found.start() if found else len(data)
+        return self.size
 
     def lines(self, offset: int) -> float:
         """Lines a byte, judging by the next 64 KiB."""
         glance = read_at(self.file, offset, _GLANCE)
         return max(1, glance.count(b"\n")) / max(1, len(glance))
 
-    def checksum(self, begin: int, end: int) -> int:
-        """The CRC-32 of the bytes from `begin` to `end`."""
-        return checksum(self.file, begin, end)
+    def checksum(self, begin: int, end: int, crc: int = 0) -> int:
+        """The CRC-32 of the bytes from `begin` to `end`, after others whose CRC-32 is `crc`."""
+        return checksum(self.file, begin, end, crc)
 
     def altered(self, what: str) -> SourceChanged:
         """The error for a file that isn't what it was."""
         return SourceChanged(
             f"{self.path} has changed: {what}.",
             safe="What was committed is safe.",
-            do="Put the file back as it was, or begin anew (restart).",
+            do="Put the file back as it was, or begin anew (restart(), --restart).",
         )
+
+    def head(self) -> bytes:
+        """Its first 64 KiB, to judge by."""
+        return read_at(self.file, 0, min(_GLANCE, self.size))
+
+    def encodings(self, field: bytes) -> str:
+        """What would read a field that `encoding` can't, to be read after "Begin anew with "; "" if nothing would."""
+        return encoding_advice(self.file, self.path, self.size, field)
 
     def _first_record(self, start: int) -> tuple[bytes, int]:
         """The first record that isn't empty, and the offset behind it."""
         while start < self.size:
             block = self.whole(start, _GLANCE)
-            for begin, end in self.form.dialect.spans(block):
-                if block[begin] not in b"\r\n":
-                    return block[begin:end], start + end
-            start += len(block)
+            first = block.spoiled[0] if block.spoiled else None
+            for begin, end in self.form.dialect.spans(block.data[: first.begin] if first else block.data):
+                if block.data[begin] not in b"\r\n":
+                    return block.data[begin:end], start + end
+            if first:
+                raise self._unreadable(
+                    f"can't be read from its first line on: {first.why}",
+                    "If quotes are ordinary characters in it, say quote=None (--quote ''); else correct that line.",
+                )
+            start += block.length
         return b"", start
 
     def _header(self, fields: list[bytes]) -> list[str]:
-        encoding = self.form.encoding
         try:
-            names = [field.decode(encoding) for field in fields]
-        except UnicodeDecodeError:
+            names = [field.decode(self.encoding) for field in fields]
+        except UnicodeDecodeError as error:
+            bad = error.object[error.start]
+            ways = self.encodings(bytes(error.object))
             raise self._unreadable(
-                f"has a header that is no {encoding}", "Say encoding='cp1252' (--encoding cp1252) or its like."
+                f"has a header that is no {self.encoding}: the byte 0x{bad:02x} in {bytes(error.object[:40])!r}",
+                f"Say {ways}." if ways else "Correct that line: the rest of the file seems to be UTF-8.",
             ) from None
-        do = "Name the columns yourself with names=[...] (--names a,b,c), or correct the header."
+        why = ""
         if "" in names:
-            raise self._unreadable(f"has no name for column {names.index('') + 1} of {len(names)} in its header", do)
-        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-            raise self._unreadable(f"has more than one column {listed(twice)} in its header", do)
+            why = f"has no name for column {names.index('') + 1} of {len(names)} in its header"
+        elif twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            why = f"has more than one column {listed(twice)} in its header"
+        elif is_numbers(names):
+            why = f"has nothing but numbers in its header, {listed(names, 5)}: is that a row?"
+        if why:
+            raise self._unreadable(why, header_advice(self.path, self.form, names, self.head()))
         return names
 
     def _unreadable(self, what: str, do: str) -> SourceError:
-        return SourceError(f"{self.path} {what}.", safe="Nothing was changed.", do=do)
+        end = "" if what.endswith("?") else "."
+        return SourceError(f"{self.path} {what}{end}", safe="Nothing was changed.", do=do)

@@ -13,7 +13,7 @@ from resumable.errors import UsageError
 from resumable.sources.records import Dialect
 from resumable.sources.typenames import parse_type, readable
 
-__all__ = ["CsvFormat", "column_type", "csv_format", "listed", "one_of", "typed", "usage"]
+__all__ = ["CsvFormat", "column_type", "csv_format", "listed", "one_of", "single_bytes", "typed", "usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,24 @@ def _words(what: str, words: Sequence[str]) -> tuple[str, ...]:
 
 def _encoding(name: str) -> str:
     """The encoding's plain name, if records can be told apart in it without decoding: UTF-8, or single bytes."""
-    do = "Use utf-8, latin-1, cp1252 or another of single bytes; convert others first with iconv."
+    do = "Use utf-8, latin-1, cp1252 or another of single bytes; others are converted first: `iconv -f {} -t UTF-8 FILE > utf8.csv`."
     try:
         plain = codecs.lookup(name).name
-        if plain in ("utf-8", "utf-8-sig"):
-            return "utf-8"
-        same = bytes(range(128)).decode(plain) == bytes(range(128)).decode("ascii")
-        # In an encoding of several bytes some byte makes one character together with the next.
-        pairs = [bytes([byte, other]).decode(plain, "replace") for byte in range(128, 256) for other in (byte, 65)]
-    except (LookupError, UnicodeError):
-        raise usage(f"encoding={name!r} can't be read by byte offset, or is unknown.", do) from None
-    if not same or any(len(pair) != 2 for pair in pairs):
-        raise usage(f"encoding={name!r} can't be read by byte offset.", do)
+    except LookupError:
+        raise usage(f"encoding={name!r} is unknown.", do.format("ENCODING")) from None
+    if plain in ("utf-8", "utf-8-sig"):
+        return "utf-8"
+    if not single_bytes(plain):
+        raise usage(f"encoding={name!r} can't be read by byte offset.", do.format(plain.replace("_", "-").upper()))
     return plain
+
+
+def single_bytes(name: str) -> bool:
+    """Whether each byte is a character, and the first 128 are ASCII's."""
+    try:
+        same = bytes(range(128)).decode(name) == bytes(range(128)).decode("ascii")
+        # In an encoding of several bytes some byte makes one character together with the next.
+        pairs = [bytes([byte, other]).decode(name, "replace") for byte in range(128, 256) for other in (byte, 65)]
+    except (LookupError, UnicodeError):
+        return False
+    return same and all(len(pair) == 2 for pair in pairs)

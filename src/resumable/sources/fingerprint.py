@@ -65,9 +65,8 @@ def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     return data
 
 
-def checksum(file: BinaryIO, begin: int, end: int) -> int:
-    """The CRC-32 of the bytes from `begin` to `end`."""
-    crc = 0
+def checksum(file: BinaryIO, begin: int, end: int, crc: int = 0) -> int:
+    """The CRC-32 of the bytes from `begin` to `end`, after others whose CRC-32 is `crc`."""
     while begin < end:
         data = read_at(file, begin, min(_STEP, end - begin))
         if not data:

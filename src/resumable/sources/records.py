@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Dialect"]
+__all__ = ["Dialect", "line_end"]
 
 
 class Dialect:
@@ -37,30 +37,33 @@ class Dialect:
         self._field = re.compile(field)
         record = rb"%b(?:%b%b)*+" % (field, d, field)
         self._record = re.compile(record + rb"(?:\r\n|\r|\n|\Z)")
-        self._ended = re.compile(record + rb"(?:\r\n|\n|\r(?!\Z))")
         # For RE2, which is faster here; the last field may be cut anywhere.
         comma, mark = rf"\x{ord(delimiter):02x}", rf"\x{ord(quote or delimiter):02x}"
         bare, quoted = rf"[^{mark}{comma}\r\n]*", rf"{mark}(?:[^{mark}]|{mark}{mark})*"
         self._orderly = rf"\A(?:(?:{bare}|{quoted}{mark})[{comma}\r\n])*(?:{bare}|{quoted}{mark}?)\z"
 
-    def whole(self, block: bytes) -> int:
-        """How many bytes at the beginning of `block` are whole records; 0 if none is. `block` begins with a record.
+    def by_parity(self, block: bytes) -> int:
+        """How many bytes at the beginning of a block that is `in_order` are whole records; 0 if none is.
 
         A record is whole when its line end is in the block, and it is certain that the line end has no second byte.
         """
-        if self.quote is None or self.quote not in block:
-            return _line_end(block, len(block))
-        if not self._in_order(block):
-            return self._last_end(block)
+        if self.quote is None:
+            return line_end(block, len(block))
         open_quotes, end = block.count(self.quote), len(block)
         while True:
-            cut = _line_end(block, end)
+            cut = line_end(block, end)
             open_quotes -= block.count(self.quote, cut, end)
             if open_quotes % 2 == 0:
                 return cut
             # The line end is inside quotes, and so is all back to the quote that opened them.
             end = block.rfind(self.quote, 0, cut)
             open_quotes -= 1
+
+    def in_order(self, block: bytes) -> bool:
+        """Whether every quote opens a field, closes one, or is doubled inside one; then parity tells in from out."""
+        if self.quote is None or self.quote not in block:
+            return True
+        return bool(pc.match_substring_regex(pa.scalar(block, pa.binary()), self._orderly).as_py())
 
     def spans(self, block: bytes) -> Iterator[tuple[int, int]]:
         """Begin and end of each record in `block`, its line end included. Empty records are among them."""
@@ -85,10 +88,6 @@ class Dialect:
             return record.count(self.delimiter) + 1 if record.rstrip(b"\r\n") else 0
         return len(self.fields(record))
 
-    def open_at_end(self, block: bytes) -> bool:
-        """Whether the last record opens a quoted field and never closes it."""
-        return self.quote is not None and self.quote in block and self.whole(block + b"\n.") <= len(block)
-
     def _unquoted(self, field: bytes) -> bytes:
         quote = self.quote
         if quote is None or not field.startswith(quote):
@@ -101,18 +100,8 @@ class Dialect:
             at += 2
         return field[1:].replace(quote * 2, quote)
 
-    def _in_order(self, block: bytes) -> bool:
-        """Whether every quote opens a field, closes one, or is doubled inside one; then parity tells in from out."""
-        return bool(pc.match_substring_regex(pa.scalar(block, pa.binary()), self._orderly).as_py())
 
-    def _last_end(self, block: bytes) -> int:
-        end = 0
-        while match := self._ended.match(block, end):
-            end = match.end()
-        return end
-
-
-def _line_end(block: bytes, end: int) -> int:
+def line_end(block: bytes, end: int) -> int:
     r"""Just behind the last line end in `block[:end]`, or 0. A `\r` at the block's end may be half of `\r\n`."""
     newline = block.rfind(b"\n", 0, end)
     return_ = block.rfind(b"\r", newline + 1, min(end, len(block) - 1))
