@@ -191,6 +191,12 @@ def _upload(up: argparse.ArgumentParser) -> None:
     )
     file.add_argument("--names", metavar="A,B,C", help="names of the columns, instead of the header's")
     file.add_argument(
+        "--max-record",
+        type=int,
+        metavar="BYTES",
+        help="how long a row may be (8388608); a quote that isn't closed within it spoils its line only",
+    )
+    file.add_argument(
         "--identity",
         choices=["sampled", "full"],
         help="how to see that it hasn't changed before going on: by size, head and tail (sampled, the default), "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -110,6 +111,7 @@ def _upload(a: argparse.Namespace) -> int:
         "schema",
         "encoding",
         "identity",
+        "max_record",
     )
     options |= _format(a)
     if a.null is not None:
@@ -117,7 +119,7 @@ def _upload(a: argparse.Namespace) -> int:
     if a.quote is not None:
         options["quote"] = a.quote or None
     if a.names is not None:
-        options["names"] = a.names.split(",")
+        options["names"] = next(csv.reader([a.names]), [])  # a name may be quoted, and hold a comma
     target = again(a.target, "RESUMABLE_TARGET_URL")
     keys, columns, staging = _names(a.key), _columns(a.columns), not a.no_staging
     return _run(upload(a.source, target, a.table, key=keys, columns=columns, staging=staging, **options), a)
@@ -191,6 +193,9 @@ def _run(pipeline: Pipeline, a: argparse.Namespace) -> int:
     if a.explain:
         _print(pipeline.explain())
         return DONE
+    with contextlib.suppress(ResumableError):  # which the run says
+        if note := getattr(pipeline._plan.source, "note", ""):
+            _say(note, DONE)
     steps = pipeline.steps(takeover=a.takeover, restart=getattr(a, "restart", False))
     last: Progress | None = None
     try:

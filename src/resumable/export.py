@@ -17,6 +17,7 @@ from resumable.plan import Transform
 from resumable.protocols import Sink, Source
 from resumable.sinks import CsvSink
 from resumable.sources import SqlSource
+from resumable.streams import refuse_stream
 
 __all__ = ["export"]
 
@@ -64,6 +65,7 @@ def export(
             raise _usage(
                 "The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload."
             )
+        refuse_stream(target, "The target of an export")
         where = os.path.abspath(target)
         kind = format or os.path.splitext(where)[1].lstrip(".").lower() or "csv"
         if kind == "tsv":

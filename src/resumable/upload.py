@@ -17,6 +17,8 @@ from resumable.plan import Transform
 from resumable.protocols import Sink
 from resumable.sinks import QuarantineSink, SqlSink
 from resumable.sources import ArrowSource, CsvSource
+from resumable.sources.csvcontent import way_on
+from resumable.streams import file_to_read, refuse_stream
 
 __all__ = ["upload"]
 
@@ -52,7 +54,7 @@ def upload(
     `on_bad_row="quarantine"` puts rows that don't fit into the JSON-lines file `quarantine` (default
     `<source>.rejected.jsonl`) and goes on; all rows that share a unique key are among them. `staging=False` loads in plain view, only into a table of its own.
     `schema`: the database schema of the table. `options` go to the format: for CSV `delimiter`, `quote`,
-    `encoding`, `header`, `names`, `identity`.
+    `encoding`, `header`, `names`, `identity`, and `max_record`, the bytes that a record may have (8 MiB).
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
@@ -81,7 +83,7 @@ def upload(
             raise _usage(
                 "The source of an upload is a file, not a URL.", "Give its path; tables are read by an export."
             )
-        where = os.path.realpath(source)
+        where = file_to_read(source)
         if _format(where, format) == "tsv":
             options = {"delimiter": "\t", **options}
         expected = sink.columns if isinstance(sink, SqlSink) else None
@@ -93,6 +95,7 @@ def upload(
             on_bad_row=on_bad_row,
             **options,
         )
+        kept["max_record"] = source.max_record  # what spoils a line mustn't change with the default
     elif columns or options or tuple(null_values) != ("",):
         extra = [*(["columns"] if columns else []), *(["null_values"] if tuple(null_values) != ("",) else []), *options]
         raise _usage(
@@ -102,6 +105,8 @@ def upload(
     elif not hasattr(source, "identity"):
         source = ArrowSource(source)
     if on_bad_row == "quarantine":
+        if quarantine is not None:
+            refuse_stream(quarantine, "What rejected rows go to")
         aside = os.path.realpath(quarantine or f"{where or table}.rejected.jsonl")
         kept["quarantine"] = aside
         sink = QuarantineSink(sink, aside, source=where or "")
@@ -156,7 +161,7 @@ def _format(path: str, format: str | None) -> str:
     kind = format or os.path.splitext(path)[1].lstrip(".").lower()
     if format not in (None, "csv") or kind in ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip", "bz2"):
         raise _usage(
-            f"{os.path.basename(path)} would be read as {kind!r}, which isn't supported yet.", "Give a CSV file."
+            f"{os.path.basename(path)} would be read as {kind!r}, which isn't supported yet.", way_on(kind, path)
         )
     return kind
 

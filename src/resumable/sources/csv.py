@@ -162,7 +162,7 @@ class CsvSource:
         """Which words, in the sample, keep a column from being more than text, and what to do about it."""
         with self._open() as file:
             names, block, texts = self._sample(file)
-        notes = self.remarks()
+        notes = [note] if (note := self.note) else []
         for i, (name, column) in enumerate(zip(names, texts.columns, strict=True)):
             if name not in schema.names or schema.field(name).metadata or schema.field(name).type != pa.string():
                 continue
@@ -182,12 +182,13 @@ class CsvSource:
             )
         return notes
 
-    def remarks(self) -> list[str]:
-        """What is read otherwise than it was said."""
+    @property
+    def note(self) -> str:
+        """What people should know of how it is read; "" if nothing. Raises `SourceError` if it can't be opened."""
         with self._open() as file:
             if file.encoding == self.form.encoding:
-                return []
-        return [f"{self.path} begins with a byte order mark, so it is read as UTF-8, not as {self.form.encoding}."]
+                return ""
+        return f"{self.path} begins with a byte order mark, so it is read as UTF-8, not as {self.form.encoding}."
 
     def _open(self, size: int | None = None) -> CsvFile:
         return CsvFile(self.path, self.form, self.max_record, size)
@@ -251,14 +252,16 @@ class CsvSource:
             do = f"The rest of the file seems to be {file.encoding}: correct that row and begin anew (restart(), --restart), or {aside}."
         elif fault.kind == "quote":
             more = self.max_record * 8
-            longer = f"; if its records are that long, with max_record={more} (--max-record {more})"
-            quotes = f"quote=None (--quote '') if quotes are ordinary characters in it{longer}"
-            do = f"{anew} {quotes if self.form.dialect.quote else longer[2:]}; or correct it; or {aside}."
+            with_ = "quote=None (--quote '') if quotes are ordinary characters in it" if "quote" in fault.why else ""
+            if "max_record" in fault.why:
+                longer = f"max_record={more} (--max-record {more}) if its rows are as long as that"
+                with_ = f"{with_}, with {longer}" if with_ else longer
+            do = f"{anew} {with_}; or correct the file first; or {aside}."
         elif fault.kind == "end":
             new = shlex.quote(os.path.splitext(os.path.basename(self.path))[0] + ".clean.csv")
             do = f"Load a copy without it: `tr -d '\\000\\032' < {shlex.quote(self.path)} > {new}`; or {aside}."
         elif fault.kind == "shape" and (shape := shape_advice(self.path, self.form, file.head())):
-            do = f"{shape} Or {aside}."
+            do = shape
         raise BadRow(
             f"{self.path}, row {number:,} (at byte {byte:,}): {fault.why}.",
             row=number,

@@ -17,10 +17,13 @@ from resumable.sources.csvcut import LINE_END
 from resumable.sources.csvformat import CsvFormat
 from resumable.sources.records import Dialect
 
-__all__ = ["header_advice", "is_numbers", "names_option", "shape_advice"]
+__all__ = ["HEAD", "header_advice", "is_numbers", "names_option", "shape_advice"]
 
 _NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+(?:[.,][0-9]*)*|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?%?\s*")
+HEAD = 64 * 2**10
+"""Bytes of a file's beginning that a guess is made from."""
 _ROWS = 50  # records that a guess is made from
+_DELIMITERS = (b";", b"\t", b"|", b",")
 _LONG = 160  # characters of names that are spelled out
 
 
@@ -52,14 +55,11 @@ def header_advice(path: str, form: CsvFormat, names: Sequence[str], head: bytes)
 
 def shape_advice(path: str, form: CsvFormat, head: bytes) -> str:
     """What to do about a row of too many or too few fields, where the file's head tells it; else ""."""
-    if before := _preamble(path, form, head):
-        return before
-    for other in (b";", b"\t", b"|", b","):
+    for other in _DELIMITERS:
         if other not in (form.dialect.delimiter, form.dialect.quote) and _even(_counts(head, form, other)):
             character = other.decode()
-            word = r"'\t'" if character == "\t" else f"'{character}'"
-            return f"Its fields seem to be divided by {character!r}: say delimiter={character!r} (--delimiter {word})."
-    return ""
+            return f"Its fields seem to be divided by {character!r}: say delimiter={character!r} (--delimiter {character!r})."
+    return _preamble(path, form, head)
 
 
 def _preamble(path: str, form: CsvFormat, head: bytes) -> str:
@@ -71,7 +71,7 @@ def _preamble(path: str, form: CsvFormat, head: bytes) -> str:
     width = Counter(len(row) for row in rows[-max(1, len(rows) // 2) :]).most_common(1)[0][0] if rows else 0
     first = next((row for row in rows if row), [])
     title = len([field for field in first if field.strip()]) <= width // 2 or b"".join(first).startswith(b"#")
-    if width < 2 or not title:
+    if width < 2 or not title or any(other in b"".join(first) for other in _DELIMITERS):
         return ""
     for row, (begin, _) in zip(rows, records, strict=True):
         texts = [field.decode(form.encoding, "replace") for field in row]
@@ -90,8 +90,8 @@ def _preamble(path: str, form: CsvFormat, head: bytes) -> str:
 def _counts(head: bytes, form: CsvFormat, delimiter: bytes) -> list[int]:
     dialect = Dialect(delimiter, form.dialect.quote)
     records = list(dialect.spans(head))
-    whole = records[: max(1, min(_ROWS, len(records) - 1))]  # the last may be cut off
-    return [count for begin, end in whole if (count := dialect.count(head[begin:end]))]
+    whole = records if len(head) < HEAD else records[:-1]  # the last may be cut off
+    return [count for begin, end in whole[:_ROWS] if (count := dialect.count(head[begin:end]))]
 
 
 def _even(counts: list[int]) -> bool:

@@ -54,6 +54,7 @@ _PYTHON = {
     "parquet": "pyarrow.parquet.read_table",
     "arrow": "pyarrow.feather.read_table",
     "jsonl": "pyarrow.json.read_json",
+    "ndjson": "pyarrow.json.read_json",
     "json": "pandas.read_json",
     "xlsx": "pandas.read_excel",
     "xls": "pandas.read_excel",

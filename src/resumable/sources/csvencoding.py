@@ -33,6 +33,7 @@ COMMON = [
 ]
 _LOOK = 256 * 2**20  # bytes that are looked at
 _GUESS = 2**20  # bytes that charset-normalizer is given
+_ENOUGH = 64  # bytes past ASCII, below which its guess is worse than none
 _STEP = 8 * 2**20
 _ASCII = bytes(range(128))
 _STRAY = re.compile("[\udc80-\udcff]")
@@ -50,9 +51,7 @@ def encoding_advice(file: BinaryIO, path: str, size: int, field: bytes) -> str:
         name = guess.replace("_", "-").upper()
         return f"a copy in UTF-8: `iconv -f {name} -t UTF-8 {shlex.quote(path)} > utf8.csv`"
     names = [name for name in _reading(high) if name != guess]
-    found = ([guess] if guess and _letters(guess, high) is not None else []) + names
-    if not found:
-        return "encoding='latin-1' (--encoding latin-1), which takes any byte, some of them for control characters"
+    found = ([guess] if guess and _odd(guess, high) is not None else []) + names
     ways = [f"encoding={name!r} (--encoding {name}) reads {example.decode(name)!r}" for name in found[:3]]
     whole = "the file" if size <= _LOOK else f"its first {_LOOK:,} bytes"
     return f"the encoding that gives the right letters. Of those that read {whole}, {'; '.join(ways)}"
@@ -80,13 +79,13 @@ def _reading(high: bytes) -> list[str]:
     """The common encodings that read these bytes, the likeliest first; of those that read them alike only one."""
     found: dict[str, tuple[int, str]] = {}
     for name in COMMON:
-        odd = _letters(name, high)
+        odd = _odd(name, high)
         if odd is not None:
             found.setdefault(high.decode(name), (odd, name))
     return [name for _, name in sorted(found.values(), key=lambda way: way[0])]
 
 
-def _letters(name: str, high: bytes) -> int | None:
+def _odd(name: str, high: bytes) -> int | None:
     """How many of the bytes are no letters in that encoding; None if it can't read them, or only as controls."""
     try:
         text = high.decode(name)
@@ -97,6 +96,8 @@ def _letters(name: str, high: bytes) -> int | None:
 
 
 def _guess(data: bytes) -> str | None:
+    if len(data.translate(None, _ASCII)) < _ENOUGH:
+        return None
     try:
         from charset_normalizer import from_bytes
     except ImportError:

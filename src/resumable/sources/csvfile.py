@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from resumable.errors import SourceChanged, SourceError
-from resumable.sources.csvadvice import header_advice, is_numbers
+from resumable.sources.csvadvice import HEAD, header_advice, is_numbers
 from resumable.sources.csvcontent import BOM, foreign
 from resumable.sources.csvcut import LINE_END, Block, Cutter, Spoiled
 from resumable.sources.csvencoding import encoding_advice
@@ -20,7 +20,6 @@ from resumable.sources.fingerprint import checksum, open_file, read_at
 
 __all__ = ["CsvFile"]
 
-_GLANCE = 64 * 2**10
 _STEP = 2**20
 
 
@@ -108,7 +107,7 @@ class CsvFile:
 
     def lines(self, offset: int) -> float:
         """Lines a byte, judging by the next 64 KiB."""
-        glance = read_at(self.file, offset, _GLANCE)
+        glance = read_at(self.file, offset, HEAD)
         return max(1, glance.count(b"\n")) / max(1, len(glance))
 
     def checksum(self, begin: int, end: int, crc: int = 0) -> int:
@@ -125,7 +124,7 @@ class CsvFile:
 
     def head(self) -> bytes:
         """Its first 64 KiB, to judge by."""
-        return read_at(self.file, 0, min(_GLANCE, self.size))
+        return read_at(self.file, 0, min(HEAD, self.size))
 
     def encodings(self, field: bytes) -> str:
         """What would read a field that `encoding` can't, to be read after "Begin anew with "; "" if nothing would."""
@@ -134,7 +133,7 @@ class CsvFile:
     def _first_record(self, start: int) -> tuple[bytes, int]:
         """The first record that isn't empty, and the offset behind it."""
         while start < self.size:
-            block = self.whole(start, _GLANCE)
+            block = self.whole(start, HEAD)
             first = block.spoiled[0] if block.spoiled else None
             for begin, end in self.form.dialect.spans(block.data[: first.begin] if first else block.data):
                 if block.data[begin] not in b"\r\n":
@@ -155,7 +154,7 @@ class CsvFile:
             ways = self.encodings(bytes(error.object))
             raise self._unreadable(
                 f"has a header that is no {self.encoding}: the byte 0x{bad:02x} in {bytes(error.object[:40])!r}",
-                f"Say {ways}." if ways else "Correct that line: the rest of the file seems to be UTF-8.",
+                f"Load it with {ways}." if ways else "Correct that line: the rest of the file seems to be UTF-8.",
             ) from None
         why = ""
         if "" in names:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 import zlib
 from typing import BinaryIO
@@ -29,14 +30,14 @@ def open_file(path: str) -> BinaryIO:
     """The file, for reading bytes. Raises `SourceError` if it can't be read from any place in it."""
     safe = "Nothing was changed."
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
+        info = os.stat(path)
+        if stat.S_ISDIR(info.st_mode):
             raise SourceError(f"{path} is a folder, not a file.", safe=safe, do="Name one of the files in it.")
-        if not stat.S_ISREG(mode):
+        if not (stat.S_ISREG(info.st_mode) and info.st_nlink):
             raise SourceError(
-                f"{path} is a pipe or a device, which can't be read from the middle after a resume.",
+                f"{path} is a pipe or a device: what has come through it can't be read again after a stop.",
                 safe=safe,
-                do="Write it to a file first.",
+                do=_spooled(path),
             )
         return open(path, "rb", buffering=0)
     except FileNotFoundError:
@@ -48,6 +49,17 @@ def open_file(path: str) -> BinaryIO:
         why = (error.strerror or str(error)).lower()
         do = "Check its permissions." if isinstance(error, PermissionError) else "Put that right, then run it again."
         raise SourceError(f"{path} can't be opened: {why}.", safe=safe, do=do) from None
+
+
+def _spooled(path: str) -> str:
+    """How what comes through a pipe becomes a file."""
+    if path == "/dev/stdin":
+        how = "COMMAND > rows.csv` instead of `COMMAND | resumable ..."
+    elif path.startswith(("/dev/", "/proc/")):
+        how = "COMMAND > rows.csv` instead of `<(COMMAND)"
+    else:
+        how = f"cat < {shlex.quote(path)} > rows.csv"
+    return f"Write it to a file first, and load that: `{how}`."
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
