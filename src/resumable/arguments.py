@@ -54,7 +54,8 @@ examples:
   resumable export sqlite:///shop.db orders orders.csv
       in the order of the table's primary key
   resumable export postgresql://me@db/shop --query 'select id, total from orders' --key id totals.csv
-      a query needs --key: columns that are together unique and never NULL, by whose order it can go on
+      columns that are together unique and never NULL, by whose order it can go on; without --key, a query or a
+      table that has no key is read in one snapshot, and going on begins again from the start
   resumable export sqlite:///shop.db orders orders.csv --if-exists replace
       the old file stays whole until the new one is
 """
@@ -206,14 +207,14 @@ def _upload(up: argparse.ArgumentParser) -> None:
 
 
 def _export(out: argparse.ArgumentParser, *, query: bool) -> None:
-    out.usage = "resumable export SOURCE TABLE TARGET [options]\n       resumable export SOURCE --query SQL --key COL TARGET [options]"
+    out.usage = "resumable export SOURCE TABLE TARGET [options]\n       resumable export SOURCE --query SQL [--key COL] TARGET [options]"
     out.add_argument("source", metavar="SOURCE", help="URL of the database: sqlite:///shop.db, postgresql://me@db/shop")
     if not query:
         out.add_argument("table", metavar="TABLE", help="name of the table or view; left out with --query")
     out.add_argument("target", metavar="TARGET", help="path of the CSV file")
 
     rows = out.add_argument_group("the rows")
-    rows.add_argument("--query", metavar="SQL", help="a select instead of a table; needs --key")
+    rows.add_argument("--query", metavar="SQL", help="a select instead of a table; better with --key")
     rows.add_argument(
         "--key",
         action="append",

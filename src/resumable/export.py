@@ -41,8 +41,8 @@ def export(
     """A pipeline from a table, or a `select ...`, into the file `target`. Nothing runs until it is iterated or run.
 
     `source`: a SQLAlchemy URL or `Engine`, or a `Source`. `what`: a table's name or a query. `key`: unique columns
-    without NULL to read in the order of; demanded for a query and for a table without a primary key. `format`: from
-    the file's suffix if None. `schema`: the database schema of the table. `options` go to the format: for CSV
+    without NULL to read in the order of; a table's own is found. Without any, as for a query, all is read in one
+    snapshot, and a resume begins again from the start. `format`: from the file's suffix if None. `schema`: the database schema of the table. `options` go to the format: for CSV
     `delimiter`, `header`, `null`, `spreadsheet_safe`.
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.

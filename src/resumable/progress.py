@@ -29,7 +29,8 @@ class Progress:
 
     `fraction` 0 to 1, or None where the source can't tell. `seconds` is active time: pauses, crashes and the time
     the caller's loop took are left out. `rate` in rows a second of it; `eta` in seconds, or None. `history` are the
-    sessions themselves, for the picture that a notebook shows.
+    sessions themselves, for the picture that a notebook shows. `pending` rows are read and written, and count only
+    together with what follows: their source can't be read on from its middle. `fraction` is then of what is read.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Progress:
     sessions: int = 0
     message: str = ""
     history: tuple[Session, ...] = field(default=(), repr=False)
+    pending: int = 0
 
     @classmethod
     def of(cls, name: str, status: Status, last: Checkpoint, message: str = "") -> Progress:
@@ -68,6 +70,8 @@ class Progress:
     def facts(self) -> list[str]:
         """What it says in figures: rows, rejected rows, percent, rate, time left, as far as they are known."""
         parts = [f"{self.rows:,} rows"]
+        if self.pending:
+            parts.append(f"{self.pending:,} more are kept only once all are in (a resume reads them again)")
         if self.rejected:
             parts.append(f"{self.rejected:,} rejected")
         if self.fraction is not None:

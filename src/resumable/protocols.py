@@ -45,6 +45,9 @@ class Reject:
 class Batch:
     """Rows, and the position from which to read on once they are safe.
 
+    A batch whose `position` is None can't be read on from: it is kept only together with those after it, up to one
+    that has a position or to the end of the input. Until then a pause or a crash drops it, and it is read again.
+
     `row` is the number of the first row in the source, from 1. `fraction` of the source that is read after this
     batch, 0 to 1, if it can be told. `rejects` are the rows left out of `rows` (only where the source was told to
     put bad rows aside; otherwise it raises `BadRow`).

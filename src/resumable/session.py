@@ -3,7 +3,8 @@
 Laws kept here:
 
 * Opening the sink fences older claims off and recovers; the store learns what was found before the first write.
-* Commit in the sink, then save in the store; yield only after both, with no transaction open.
+* Commit in the sink, then save in the store; yield only after both, with no transaction open. Rows without a position
+  to read on from aren't committed before the next one: a step tells of them apart, as `pending`.
 * The outcome is decided in the sink, saved, and only then is anything swept.
 * A loop ends by itself only when everything is published and swept.
 * A lost connection ends a sitting, not the session: the sink is opened again, under the same claim. Whether a COMMIT
@@ -138,9 +139,12 @@ def _transfer(
                 pending = _advance(pending, batch, writer.write(batch))
             asked = claim.asked or plan.asked
             if pending is not last and (asked or time.monotonic() >= due):
-                last = pending = commit(pending)
+                if pending.position is not None:
+                    last = pending = commit(pending)
+                elif asked == "pause":
+                    raise _paused(plan, last, pending.rows - last.rows)
                 with clock.stopped():
-                    yield Progress.of(plan.name, "running", last)
+                    yield _step(plan, last, pending)
                 due = time.monotonic() + plan.every
             if asked:
                 return last, asked
@@ -198,7 +202,21 @@ def _terminated(plan: Plan, last: Checkpoint) -> Terminated:
     )
 
 
-def _paused(plan: Plan, last: Checkpoint) -> Paused:
+def _step(plan: Plan, last: Checkpoint, pending: Checkpoint) -> Progress:
+    """What is committed; and what is under way, where there is no position yet to commit it with."""
+    step = Progress.of(plan.name, "running", replace(last, fraction=pending.fraction))
+    return replace(step, pending=pending.rows - last.rows)
+
+
+def _paused(plan: Plan, last: Checkpoint, dropped: int = 0) -> Paused:
+    if dropped:
+        return Paused(
+            f"Run {plan.name!r} is paused at {last.rows:,} rows; {dropped:,} more were read and are dropped, since "
+            "its source has no key by which reading could go on.",
+            safe="The target doesn't show anything of the run.",
+            do="The same call reads them again, from the start, in a new snapshot. Better: name columns that together "
+            "are unique and never NULL by key=[...] and pipeline.restart() (--key, --restart).",
+        )
     return Paused(
         f"Run {plan.name!r} is paused at {last.rows:,} rows.",
         safe="Everything up to there is safe; the target doesn't show it yet.",

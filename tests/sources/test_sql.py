@@ -235,12 +235,33 @@ def test_a_changed_type_and_a_changed_key_are_told_in_words(postgres):
 # ------------------------------------------------------------------------------------- what would lose rows
 
 
-def test_without_a_key_one_is_asked_for(url):
-    """A view and a query have none; the columns are named."""
-    execute(url, "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)", "CREATE VIEW w AS SELECT * FROM t")
+def test_without_a_key_no_position_is_given_out(url, few):
+    """A view and a query have none: all rows come, none can be read on from, and the better way is named."""
+    execute(
+        url,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)",
+        "INSERT INTO t VALUES (1, NULL), (2, 'b'), (3, 'c'), (4, ''), (5, 'e'), (6, 'f'), (7, 'g')",
+        "CREATE VIEW w AS SELECT * FROM t",
+    )
     for what in ("w", "SELECT * FROM t"):
-        with pytest.raises(SourceError, match=r"key=\[\.\.\.\].*out of id, v"):
-            SqlSource(url, what).identity()
+        source = SqlSource(url, what)
+        identity, schema = begin(source)
+        batches = list(source.read(schema, None, identity))
+        assert [None, None, None] == [batch.position for batch in batches]
+        assert [1, 4, 7] == [batch.row for batch in batches]
+        assert 1.0 == batches[-1].fraction
+        assert list(range(1, 8)) == [row["id"] for batch in batches for row in batch.rows.to_pylist()]
+        assert source.changed(identity, None) is None
+        assert source.more(identity) is None
+        assert "key=[...] (--key)" in source.describe()
+
+
+def test_a_key_that_comes_or_goes_is_a_change(url):
+    """Rows that were read by a key can't be gone on with without it, nor the other way round."""
+    execute(url, "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)", "CREATE VIEW w AS SELECT * FROM t")
+    by, whole = (SqlSource(url, "w", key=key) for key in ("id", None))
+    assert "the key was (id) and is now none" == whole.changed(begin(by)[0], None)
+    assert "the key was none and is now (id)" == by.changed(begin(whole)[0], None)
 
 
 def test_a_null_in_the_key_is_refused(url):
@@ -663,8 +684,8 @@ def test_a_parent_s_primary_key_is_not_trusted_for_its_children(postgres):
         "INSERT INTO t VALUES (1)",
         "INSERT INTO child VALUES (1)",
     )
-    with pytest.raises(SourceError, match="key="):
-        SqlSource(postgres, "t").identity()
+    assert [] == SqlSource(postgres, "t").identity()["key"]
+    assert [{"id": 1}, {"id": 1}] == read(SqlSource(postgres, "t"))
     with pytest.raises(SourceError, match="isn't unique"):
         read(SqlSource(postgres, "t", key="id"))
 

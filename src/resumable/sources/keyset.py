@@ -18,7 +18,19 @@ import pyarrow as pa
 from resumable.checkpoint import Json
 from resumable.errors import SourceError
 
-__all__ = ["Chunk", "Column", "Dialect", "Key", "Misfit", "Relation", "choose", "differences", "is_query", "unknown"]
+__all__ = [
+    "WHOLE",
+    "Chunk",
+    "Column",
+    "Dialect",
+    "Key",
+    "Misfit",
+    "Relation",
+    "choose",
+    "differences",
+    "is_query",
+    "unknown",
+]
 
 _QUERY = re.compile(r"(?is)(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values)\b(?=[\s(*'\"])")
 
@@ -54,6 +66,14 @@ class Key:
     def order(self, direction: str = "") -> str:
         """What stands behind ORDER BY."""
         return ", ".join(f"{term}{direction}" for term in self.terms)
+
+    def ordered(self, where: str) -> str:
+        """What stands behind FROM: the rows `where` holds, in the key's order; all, as they come, without a key."""
+        return f" WHERE {where} ORDER BY {self.order()}" if self.names else ""
+
+
+WHOLE = Key((), (), "no key", proven=True)
+"""No key: the rows are read whole, as they come, and there is no position among them to read on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +161,8 @@ def _row(parts: Sequence[str]) -> str:
 
 
 def choose(relation: Relation, given: Key | None) -> Key:
-    """The key to read by: the one given, or the relation's own. Raises `SourceError`."""
-    if given is not None:
-        return given
-    if relation.keys:
-        return relation.keys[0]
-    what = "A query has no key of its own" if relation.is_query else f"{relation.name!r} has no primary or unique key"
-    names = ", ".join(column.name for column in relation.columns[:12])
-    raise SourceError(
-        f"{what}, so reading couldn't go on from where it stopped.",
-        safe="Nothing was changed.",
-        do=f"Give key=[...] (--key): columns that together are unique and never NULL, out of {names}.",
-    )
+    """The key to read by: the one given, or the relation's own, or none."""
+    return given or (relation.keys[0] if relation.keys else WHOLE)
 
 
 def unknown(name: str, known: Sequence[str], where: str) -> SourceError:
@@ -177,7 +187,8 @@ def differences(was: dict[str, Json], now: dict[str, Json]) -> str | None:
     if not found and list(before) != list(after):
         found.append("the columns come in another order")
     if was["key"] != now["key"]:
-        found.append(f"the key was ({', '.join(was['key'])}) and is now ({', '.join(now['key'])})")
+        keys = [f"({', '.join(key)})" if key else "none" for key in (was["key"], now["key"])]
+        found.append(f"the key was {keys[0]} and is now {keys[1]}")
     if was["what"] != now["what"]:
         found.append("another table or query is read")
     return ", ".join(found) or None

@@ -31,6 +31,7 @@ _SETTINGS = {
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
+    "synchronize_seqscans": "off",  # without a key, rows come as they lie, not from wherever another reader is
 }
 
 _TABLE = """
@@ -142,7 +143,7 @@ class Postgres:
     ) -> Generator[Chunk, None, None]:
         """The rows in the key's order."""
         columns = ", ".join(map(_quote, schema.names))
-        query = f"SELECT {columns} FROM {relation.sql} WHERE {where} ORDER BY {key.order()}"
+        query = f"SELECT {columns} FROM {relation.sql}{key.ordered(where)}"
         places = [schema.names.index(name) for name in key.names]
         with driver.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv)") as copy:
             text, first, count, row = bytearray(), b"", 0, b""

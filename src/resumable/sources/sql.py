@@ -1,4 +1,4 @@
-"""SqlSource: a table, view or query of a SQL database, read in the order of a key.
+"""SqlSource: a table, view or query of a SQL database, read in the order of a key; or whole, where there is none.
 
 What one session sees is one snapshot: a single statement in one transaction, streamed, with flat memory. A snapshot
 ends with its session, so across sessions another promise holds: the greatest key is recorded when the run begins, and
@@ -8,6 +8,9 @@ the run is the rows up to it.
 * Rows added past the recorded key aren't part of the run, however long it takes.
 * Rows added, changed or deleted within the range between two sessions are seen if they lie ahead of the position,
   and not if they lie behind it. A row whose key is changed meanwhile may be missed or come twice.
+
+A view or query without a key, or a table without any unique one, is read whole, in one snapshot: its batches have no
+position, so they are kept only once all are in, and a resume begins again from the start, in a new snapshot.
 
 An identity of columns and key range is cheap; it doesn't notice values that changed in rows already read.
 
@@ -45,9 +48,10 @@ _DIALECTS: dict[str, type[Dialect]] = {"sqlite": Sqlite, "postgresql": Postgres}
 class SqlSource:
     """A table, a view, or a query (`what` that begins with select, with or values), read in the order of a key.
 
-    `key` names columns that are together unique and never NULL; it may be left out for a table that has a primary
-    key, a unique key without NULLs, or, in SQLite, a rowid. `schema` is the table's schema (in SQLite: database).
-    Position: `{"after": the last key, "row": rows read, "end": whether that is all}`.
+    `key` names columns that are together unique and never NULL. Left out, it is the table's primary key, a unique key
+    without NULLs, or, in SQLite, the rowid; where there is none of these, reading can't go on from its middle.
+    `schema` is the table's schema (in SQLite: database).
+    Position: `{"after": the last key, "row": rows read, "end": whether that is all}`; None without a key.
     """
 
     volatile = True  # values may have changed, and nothing of columns and key tells
@@ -87,7 +91,7 @@ class SqlSource:
         with self._open() as at:
             refuse_nulls(at)
             found = self._face(at)
-            high = at.dialect.key_at(at.driver, at.relation, at.key, " DESC")
+            high = self._end(at)
             low = at.dialect.key_at(at.driver, at.relation, at.key, "") if high and _number(high) is not None else None
             return {**found, "low": low, "high": high, "about": at.relation.about, "stamp": at.key.stamp}
 
@@ -99,7 +103,7 @@ class SqlSource:
     def more(self, identity: dict[str, Json]) -> str | None:
         """In words, whether the key's range now ends elsewhere than at `identity`: a run over it is out of date."""
         with self._open() as at:
-            high = at.dialect.key_at(at.driver, at.relation, at.key, " DESC")
+            high = self._end(at)
         if high == identity["high"]:
             return None
         was, now = (shown(value) if value else "none" for value in (identity["high"], high))
@@ -112,7 +116,7 @@ class SqlSource:
 
     def read(self, schema: pa.Schema, position: Json, identity: dict[str, Json]) -> Generator[Batch, None, None]:
         """Batches after `position`, up to the recorded key. Raises `SourceError`, `BadRow`, `SourceChanged`."""
-        if identity["high"] is None or (position is not None and position["end"]):
+        if identity["key"] and (identity["high"] is None or (position is not None and position["end"])):
             return
         with self._open() as at:
             if what := differences(identity, self._face(at)) or renumbered(at, identity, position):
@@ -125,7 +129,7 @@ class SqlSource:
             if position is not None or not at.key.proven:
                 refuse_nulls(at)
                 refuse_twins(at, after)
-            where, parameters = key_range(at, after, identity["high"])
+            where, parameters = key_range(at, after, identity["high"]) if at.key.names else ("", [])
             row = 0 if position is None else position["row"]
             with contextlib.closing(
                 at.dialect.rows(at.driver, at.relation, at.key, schema, where, parameters)
@@ -135,6 +139,12 @@ class SqlSource:
     def describe(self) -> str:
         """What is read, in which order, and what that promises."""
         with self._open() as at:
+            if not at.key.names:
+                return (
+                    f"Reads {at.relation.name} of {self.url} whole, in one snapshot, as the rows come: it has no key. "
+                    "A resume begins again from the start, in a new snapshot. Better, where there are columns that "
+                    "together are unique and never NULL: key=[...] (--key) names them, and a resume goes on by them."
+                )
             proof = (
                 "which the database keeps unique and not null"
                 if at.key.proven
@@ -208,6 +218,10 @@ class SqlSource:
         told.transient = unreachable(error)
         return told
 
+    def _end(self, at: Opened) -> list[Json] | None:
+        """The greatest key there is; None if there are no rows, or no key."""
+        return at.dialect.key_at(at.driver, at.relation, at.key, " DESC") if at.key.names else None
+
     def _face(self, at: Opened) -> dict[str, Json]:
         """What of an identity can be told without looking at rows."""
         columns = [[column.name, column.declared] for column in at.relation.columns]
@@ -240,7 +254,8 @@ def _batches(at: Opened, chunks: Iterator[Chunk], row: int, identity: dict[str, 
 def _batch(chunk: Chunk, row: int, identity: dict[str, Json], *, end: bool) -> Batch:
     count = row + chunk.rows.num_rows
     fraction = 1.0 if end else _fraction(chunk.last, count, identity)
-    return Batch(chunk.rows, {"after": chunk.last, "row": count, "end": end}, row + 1, fraction)
+    position = {"after": chunk.last, "row": count, "end": end} if identity["key"] else None
+    return Batch(chunk.rows, position, row + 1, fraction)
 
 
 def _number(key: list[Json]) -> int | None:
@@ -264,7 +279,7 @@ def _fraction(last: list[Json], count: int, identity: dict[str, Json]) -> float 
 
 def _bad(misfit: Misfit, at: Opened, rows: int) -> BadRow:
     value = repr(misfit.value)
-    key = f" at key {shown(misfit.key)}" if isinstance(misfit.key, tuple) else ""
+    key = f" at key {shown(misfit.key)}" if isinstance(misfit.key, tuple) and misfit.key else ""
     return BadRow(
         f"Column {misfit.column!r} of {at.relation.name}{key} holds {value[:80]}, which {misfit.kind} can't hold as it is.",
         row=rows + misfit.index + 1,

@@ -106,7 +106,7 @@ class Sqlite:
     ) -> Generator[Chunk, None, None]:
         """The rows in the key's order."""
         names = [*map(_quote, schema.names), *(key.terms if key.hidden else ())]
-        sql = f"SELECT {', '.join(names)} FROM {relation.sql} WHERE {where} ORDER BY {key.order()}"
+        sql = f"SELECT {', '.join(names)} FROM {relation.sql}{key.ordered(where)}"
         places = [len(schema)] if key.hidden else [schema.names.index(name) for name in key.names]
         long = [i for i, field in enumerate(schema) if pa.types.is_string(field.type) or pa.types.is_binary(field.type)]
         cursor = driver.cursor()
