@@ -166,6 +166,11 @@ def _upload(up: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--schema", metavar="NAME", help="database schema of the table (the connection's own)")
     how.add_argument(
+        "--staging-schema",
+        metavar="NAME",
+        help="another schema, for staging and ledger: where you may make tables, if not beside the table (PostgreSQL)",
+    )
+    how.add_argument(
         "--no-staging", action="store_true", help="load in plain view, into a table the run makes (unseen till the end)"
     )
 

@@ -109,6 +109,7 @@ def _upload(a: argparse.Namespace) -> int:
         "every",
         "reconnect",
         "schema",
+        "staging_schema",
         "encoding",
         "identity",
         "max_record",

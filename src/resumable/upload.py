@@ -42,6 +42,7 @@ def upload(
     transform: Transform | None = None,
     format: str | None = None,
     schema: str | None = None,
+    staging_schema: str | None = None,
     **options: Any,
 ) -> Pipeline:
     """A pipeline from `source` into `table` of the database at `target`. Nothing runs until it is iterated or run.
@@ -52,9 +53,11 @@ def upload(
     inferred one won't do ("int64", "float64", "string", "bool", "date", "timestamp", "decimal(12,2)", or an Arrow
     type); columns that an existing table has are read as its types. `null_values`: unquoted fields that mean NULL.
     `on_bad_row="quarantine"` puts rows that don't fit into the JSON-lines file `quarantine` (default
-    `<source>.rejected.jsonl`) and goes on; all rows that share a unique key are among them. `staging=False` loads in plain view, only into a table of its own.
-    `schema`: the database schema of the table. `options` go to the format: for CSV `delimiter`, `quote`,
-    `encoding`, `header`, `names`, `identity`, and `max_record`, the bytes that a record may have (8 MiB).
+    `<source>.rejected.jsonl`) and goes on; all rows that share a unique key are among them. `staging=False` loads in
+    plain view, only into a table of its own. `schema`: the database schema of the table. `staging_schema`: another, in
+    which staging and ledger lie (PostgreSQL): for a user who may add to the table and make none beside it. `options` go
+    to the format: for CSV `delimiter`, `quote`, `encoding`, `header`, `names`, `identity`, and `max_record`, the bytes
+    that a record may have (8 MiB).
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
@@ -65,7 +68,7 @@ def upload(
     keys = [key] if isinstance(key, str) else list(key or ())
     if len(set(keys)) < len(keys):
         raise _usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
-    sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row)
+    sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row, staging_schema)
     kept: dict[str, Json] = {
         "if_exists": if_exists,
         "key": keys,
@@ -75,6 +78,7 @@ def upload(
         "staging": staging,
         "transform": transform is not None,
         "schema": schema,
+        **({"staging_schema": staging_schema} if staging_schema is not None else {}),
         **options,
     }
     where = None
@@ -141,7 +145,14 @@ def _url(target: Any) -> Any:
 
 
 def _sink(
-    target: Any, table: str, schema: str | None, if_exists: Any, keys: list[str], staging: bool, on_bad_row: Any
+    target: Any,
+    table: str,
+    schema: str | None,
+    if_exists: Any,
+    keys: list[str],
+    staging: bool,
+    on_bad_row: Any,
+    staging_schema: str | None,
 ) -> Sink:
     if not isinstance(target, (str, URL, Engine)):
         if not (hasattr(target, "open") and hasattr(target, "describe")):
@@ -149,10 +160,19 @@ def _sink(
                 f"{type(target).__name__} is no target.",
                 "Give a database URL (sqlite:///shop.db), an Engine or a Sink.",
             )
+        if staging_schema is not None:
+            raise _usage("staging_schema= goes with a database's URL or Engine.", "Give the Sink its own.")
         sink: Sink = target
         return sink
     return SqlSink(
-        target, table, schema=schema, if_exists=if_exists, key=keys or None, staging=staging, on_bad_row=on_bad_row
+        target,
+        table,
+        schema=schema,
+        if_exists=if_exists,
+        key=keys or None,
+        staging=staging,
+        on_bad_row=on_bad_row,
+        staging_schema=staging_schema,
     )
 
 

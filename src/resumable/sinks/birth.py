@@ -9,7 +9,7 @@ import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import UsageError
+from resumable.errors import OptionsChanged, UsageError
 from resumable.protocols import Claimant
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
@@ -31,6 +31,19 @@ class Birth:
         self._claim, self._staging = claim, staging_name(claim.run, claim.id)
         self.layout: Layout | None = None
 
+    def alone(self) -> None:
+        """Refuse a run that another ledger has: it would be loaded twice."""
+        there = self._ledger.elsewhere(self._sink.table)
+        if there is None:
+            return
+        same = there == self._c.schema
+        raise OptionsChanged(
+            f"Run {self._claim.run!r} was begun with its staging and ledger in schema {there!r}.",
+            safe="Nothing was changed.",
+            do=("Leave staging_schema out" if same else f"Give staging_schema={there!r} (--staging-schema {there})")
+            + ", as then; or give another run another name= (--name).",
+        )
+
     def begin(self, previous: Checkpoint | None) -> Checkpoint:
         """Make staging; the first checkpoint, which follows the `previous` run's. Refuses before anything is made."""
         sink, c, last = self._sink, self._c, self._last
@@ -43,6 +56,7 @@ class Birth:
         state = {
             "table": sink.table,
             "schema": c.schema,
+            "beside": c.beside,
             "staging": sink.table if layout.mode == "direct" else self._staging,
             "mode": layout.mode,
             "key": list(layout.key),

@@ -9,6 +9,7 @@ Laws kept here:
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +22,14 @@ from resumable.database import connect, lost, plain_url, redact, remedy, unreach
 from resumable.errors import ResumableError, TargetError, UsageError
 from resumable.sinks.dialect import Dialect
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "ours"]
+
+_OURS = re.compile(r"resumable_(ledger|[0-9a-f]{10}_[0-9a-z]+_[0-9a-f]{8})")
+
+
+def ours(name: str) -> bool:
+    """Whether a table's name is one of our own: the ledger's or a staging table's."""
+    return _OURS.fullmatch(name) is not None
 
 
 def _dialect(engine: Engine) -> Dialect:
@@ -40,9 +48,12 @@ def _dialect(engine: Engine) -> Dialect:
 
 
 class Connection:
-    """A connection of our own. `schema` is where names without one lie. Close it, or use it as a context manager."""
+    """A connection of our own. Close it, or use it as a context manager.
 
-    def __init__(self, target: str | URL | Engine, schema: str | None) -> None:
+    `schema` is where names without one lie; `beside`, where our own tables do (None: in the same).
+    """
+
+    def __init__(self, target: str | URL | Engine, schema: str | None, beside: str | None = None) -> None:
         self.url: str | URL = target.url if isinstance(target, Engine) else target
         self.engine = connect(target)
         self.dialect = _dialect(self.engine)
@@ -50,6 +61,7 @@ class Connection:
         self.open = False
         """Whether a transaction is open."""
         self.schema: str | None = schema
+        self.beside: str | None = beside
         try:
             there = (
                 "its folder exists and may be written"
@@ -61,6 +73,7 @@ class Connection:
                 self.sa: sa.Connection = self.engine.connect()
                 self.dialect.attach(self)
                 self.schema = self.dialect.home(self, schema)
+                self.beside = self.schema if beside is None else self.dialect.home(self, beside)
                 self.rollback()
         except BaseException:
             self.close()
@@ -98,7 +111,12 @@ class Connection:
 
     def qualified(self, name: str) -> str:
         """A table's name with its schema, for SQL."""
-        return self.quote(name) if self.schema is None else f"{self.quote(self.schema)}.{self.quote(name)}"
+        space = self.space(name)
+        return self.quote(name) if space is None else f"{self.quote(space)}.{self.quote(name)}"
+
+    def space(self, name: str) -> str | None:
+        """The schema in which a table of that name lies."""
+        return self.beside if ours(name) else self.schema
 
     def list(self, names: Any, prefix: str = "") -> str:
         """Quoted names, with commas between them."""

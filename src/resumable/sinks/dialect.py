@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -17,7 +17,20 @@ from resumable.checkpoint import Checkpoint, Json
 if TYPE_CHECKING:
     from resumable.sinks.connection import Connection
 
-__all__ = ["ROW", "WHY", "Column", "Dialect", "Features", "Foreign", "Layout", "Mode", "Referrer", "Table", "Unique"]
+__all__ = [
+    "ROW",
+    "WHY",
+    "Column",
+    "Dialect",
+    "Features",
+    "Foreign",
+    "Layout",
+    "Mode",
+    "Referrer",
+    "Refusal",
+    "Table",
+    "Unique",
+]
 
 ROW = "resumable_row"
 """The source's number of a staged row: it grows in the order of arrival."""
@@ -140,6 +153,13 @@ class Layout:
         return next((u for u in found if u.nulls), found[0] if found else Unique(self.key))
 
 
+class Refusal(NamedTuple):
+    """Why something may not be done, and what to do about it."""
+
+    what: str
+    do: str
+
+
 class Dialect(Protocol):
     """One kind of database. Methods take the connection; those that write expect a transaction to be open."""
 
@@ -212,7 +232,7 @@ class Dialect(Protocol):
         ...
 
     def tables(self, c: Connection, prefix: str) -> list[str]:
-        """The names of the tables that begin so."""
+        """The names of the tables that begin so, and that this user may drop; where staging lies."""
         ...
 
     def misname(self, name: str) -> str:
@@ -227,8 +247,24 @@ class Dialect(Protocol):
         """Why a column would alter such values; "" if it keeps them all; None to go by its type."""
         ...
 
-    def refused(self, c: Connection, layout: Layout) -> str:
-        """Why the user may not do what the layout needs; "" if they may."""
+    def refused(self, c: Connection, layout: Layout) -> Refusal | None:
+        """Why the user may not do what the layout of a new run needs."""
+        ...
+
+    def barred(self, c: Connection, ledger: str, name: str, mode: str) -> Refusal | None:
+        """Why the user may not use a ledger that is there. `mode` of a new run into `name`: with all else it lacks."""
+        ...
+
+    def withheld(self, c: Connection, staging: str) -> Refusal | None:
+        """Why the user may not go on with a staging table that is there."""
+        ...
+
+    def lent(self, c: Connection, ledger: str) -> bool:
+        """Whether an empty ledger is to stay: it is somebody else's, or was granted to others."""
+        ...
+
+    def ledgers(self, c: Connection, ledger: str) -> list[str]:
+        """The schemas with other ledgers that the user may read."""
         ...
 
     def describe(self, c: Connection, name: str) -> Table:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.casts import castable
-from resumable.sinks.connection import Connection
+from resumable.sinks.connection import Connection, ours
 from resumable.sinks.dialect import ROW, WHY, Column, Layout, Mode, Table
 from resumable.sinks.ledger import NAME as LEDGER
 from resumable.sinks.published import holds_rows, irreplaceable, made_it
@@ -67,8 +67,10 @@ def lay_out(
     else:
         mode: Mode = "append" if if_exists == "append" else "upsert" if if_exists == "upsert" else "replace"
         layout = _existing(d.describe(c, name), schema, mode, key, c)
-    if why := d.refused(c, layout):
-        _refuse(f"The target refuses: {why}.", "Have it granted, or use another target.")
+    if refusal := d.refused(c, layout):
+        _refuse(f"The target refuses: {refusal.what}.", refusal.do)
+    if layout.table is not None and layout.mode == "replace":
+        _replaceable(c, layout.table)
     return layout
 
 
@@ -93,6 +95,8 @@ def again(
         if c.dialect.kind(c, name) != "table":
             _refuse(f"There is no table {name!r} any more.", "")
         layout = _existing(c.dialect.describe(c, name), schema, mode, key, c)
+        if mode == "replace" and layout.table is not None:
+            _replaceable(c, layout.table)
         if staging is not None:
             _staged_alike(c, layout, staging)
         return layout
@@ -121,17 +125,18 @@ def _names(c: Connection, name: str, schema: pa.Schema) -> None:
     for what, each in [("table name", name), *(("column name", column) for column in schema.names)]:
         if why := c.dialect.misname(each):
             _refuse(f"The {what} {each!r} {why}.", "Rename it.")
-    if c.dialect.fold(name) == LEDGER:
-        _refuse(f"The table {name!r} is resumable's own: its ledger.", "Give another name.")
+    if c.dialect.fold(name) == LEDGER or ours(name):
+        what = "its ledger" if c.dialect.fold(name) == LEDGER else "a staging table"
+        _refuse(f"The table {name!r} is resumable's own: {what}.", "Give another name.")
     seen: dict[str, str] = {}
     for column in schema.names:
         same = c.dialect.fold(column)
         if same in seen:
             _refuse(f"Columns {seen[same]!r} and {column!r} would be one in the target.", "Rename one of them.")
         seen[same] = column
-    for ours in (ROW, WHY):
-        if ours in seen:
-            _refuse(f"A column is called {ours!r}, a name that staging needs.", "Rename it.")
+    for taken in (ROW, WHY):
+        if taken in seen:
+            _refuse(f"A column is called {taken!r}, a name that staging needs.", "Rename it.")
     if not seen:
         _refuse("The source has no columns.", "Give a source with at least one.")
 
@@ -195,8 +200,6 @@ def _existing(table: Table, schema: pa.Schema, mode: Mode, key: tuple[str, ...],
         keys = _key(table, keys, rows)
         if fixed := [x.name for x in given if x.always and x.name not in keys]:
             _refuse(f"Column {_told(fixed)} is GENERATED ALWAYS and can't be updated.", "Leave it out of the source.")
-    if mode == "replace":
-        _replaceable(c, table)
     return Layout(mode, rows, keys, table)
 
 

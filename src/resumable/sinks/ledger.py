@@ -4,18 +4,19 @@ Laws kept here:
 
 * The row is written in the same transaction as the rows it speaks of, and only under the claim that it names.
 * It stays after completion, so that no run is loaded twice from whatever store, folder or machine. Terminate removes
-  it, and the table with its last row.
+  it, and the table with its last row, unless that is another role's or was granted to others.
 * Times are the database's clock, never a client's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint, ClaimId, Owner
 from resumable.errors import CorruptCheckpoint
@@ -48,7 +49,7 @@ class Ledger:
         text, number = sa.Text(), sa.BigInteger()
         self.table = sa.Table(
             NAME,
-            sa.MetaData(schema=c.schema),
+            sa.MetaData(schema=c.beside),
             sa.Column("name", text, primary_key=True),
             sa.Column("epoch", number, nullable=False),
             sa.Column("token", text, nullable=False),
@@ -157,8 +158,25 @@ class Ledger:
             if self.c.dialect.lost(self.c):  # nobody is at work: it may still be there
                 raise
 
+    def elsewhere(self, table: str) -> str | None:
+        """The schema of another ledger that has a run of this name into this very table, as far as it can be read."""
+        for schema in self.c.dialect.ledgers(self.c, NAME):
+            other = self.table.to_metadata(sa.MetaData(), schema=schema)
+            found = None
+            with contextlib.suppress(ProgrammingError), self.c.reading():  # a table that isn't ours at all
+                found = self.c.sa.execute(sa.select(other.c.checkpoint).where(other.c.name == self.run)).scalar()
+            if found is not None:
+                state = Checkpoint.from_json(found, f"The ledger row of run {self.run!r} in schema {schema}").sink
+                if isinstance(state, dict) and (state.get("table"), state.get("schema")) == (table, self.c.schema):
+                    return schema
+        return None
+
     def _unused(self) -> bool:
-        return self.exists() and not self.c.sa.execute(sa.select(self.table.c.name).limit(1)).all()
+        return (
+            self.exists()
+            and not self.c.dialect.lent(self.c, NAME)
+            and not self.c.sa.execute(sa.select(self.table.c.name).limit(1)).all()
+        )
 
     def _values(self, claim: Claimant, checkpoint: Checkpoint) -> dict[str, Any]:
         return {

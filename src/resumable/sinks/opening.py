@@ -53,6 +53,8 @@ def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, bi
                 safe="Nothing was changed.",
                 do="Restore the target, or begin anew (--restart, pipeline.restart()).",
             )
+        if row is None:
+            birth.alone()
         first = birth.begin(None if row is None else row.checkpoint)
         try:
             ledger.make()
@@ -101,6 +103,12 @@ def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> 
                 _admit(row, claim, last)
                 if row.checkpoint.over:
                     return row
+                if refusal := c.dialect.withheld(c, (row.checkpoint.sink or {}).get("staging", "")):
+                    raise TargetError(
+                        f"Run {claim.run!r} can't be gone on with: {refusal.what}.",
+                        safe="Nothing was changed.",
+                        do=refusal.do,
+                    )
                 mine = replace(row.checkpoint, claim=claim.id)
                 ledger.take(row, claim, mine)
                 return replace(row, checkpoint=mine)

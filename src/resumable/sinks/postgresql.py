@@ -21,10 +21,11 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg import sql as names
 
+import resumable.sinks.postgresql_rights as rights
 from resumable.database import reason
 from resumable.errors import TargetError, UsageError
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Column, Features, Layout, Table
+from resumable.sinks.dialect import ROW, Column, Features, Layout, Refusal, Table
 from resumable.sinks.postgresql_schema import describe, features, shape
 from resumable.sinks.postgresql_sequences import move, sequences
 from resumable.sinks.postgresql_values import copied, odd, takes
@@ -63,16 +64,18 @@ class Postgresql:
     def home(self, c: Connection, schema: str | None) -> str | None:
         if schema is None:
             schema = c.sql("SELECT current_schema()").scalar()
-            known = schema is not None
-        else:
-            known = c.sql("SELECT 1 FROM pg_namespace WHERE nspname = :name", name=schema).scalar() is not None
-        if not known:
+            if schema is not None:
+                return schema
+            what, do = rights.hidden(c) or (
+                "the search_path names no schema that is there",
+                "Make it, or give schema=.",
+            )
+            raise TargetError(f"{what[0].upper()}{what[1:]}.", safe="Nothing was changed.", do=do)
+        if c.sql("SELECT 1 FROM pg_namespace WHERE nspname = :name", name=schema).scalar() is None:
             raise TargetError(
-                f"The database has no schema {schema!r}."
-                if schema
-                else "The search_path names no schema that is there.",
+                f"The database has no schema {schema!r}.",
                 safe="Nothing was changed.",
-                do="Make it, or give schema=.",
+                do=f"Make it (CREATE SCHEMA {c.quote(schema)}), or name another.",
             )
         return schema
 
@@ -129,7 +132,7 @@ class Postgresql:
             " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             " AND l.granted AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()",
             name=staging,
-            schema=c.schema,
+            schema=c.space(staging),
         ).all()
 
     def seize(self, c: Connection, name: str) -> None:
@@ -139,11 +142,12 @@ class Postgresql:
         found = c.sql(
             "SELECT DISTINCT l.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_class t ON t.oid = l.relation"
             " JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE n.nspname = :schema AND l.granted AND l.pid <> pg_backend_pid() AND (t.relname = :staging"
-            " OR (t.relname = :name AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')))",
+            " WHERE l.granted AND l.pid <> pg_backend_pid() AND ((n.nspname = :beside AND t.relname = :staging)"
+            " OR (n.nspname = :schema AND t.relname = :name AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')))",
             name=name,
             staging=staging,
-            schema=c.schema,
+            schema=c.space(name),
+            beside=c.beside,
         ).all()
         told = [f"backend {pid} of {user}{f' ({program})' if program else ''}" for pid, user, program in found]
         return f"{', '.join(told)} holds it" if told else "it is free by now"
@@ -153,7 +157,7 @@ class Postgresql:
             "SELECT t.relkind FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace"
             " WHERE t.relname = :name AND n.nspname = :schema",
             name=name,
-            schema=c.schema,
+            schema=c.space(name),
         ).scalar()
         words = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "i": "index"}
         if kind:
@@ -162,13 +166,16 @@ class Postgresql:
             "SELECT 1 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
             " WHERE t.typname = :name AND n.nspname = :schema AND t.typcategory <> 'A'",
             name=name,
-            schema=c.schema,
+            schema=c.space(name),
         ).scalar()
         return "type" if other else ""
 
     def tables(self, c: Connection, prefix: str) -> list[str]:
-        query = "SELECT tablename FROM pg_tables WHERE schemaname = :schema AND starts_with(tablename, :prefix)"
-        return [name for (name,) in c.sql(query, schema=c.schema, prefix=prefix)]
+        query = (
+            "SELECT tablename FROM pg_tables WHERE schemaname = :schema AND starts_with(tablename, :prefix)"
+            " AND pg_has_role(tableowner, 'USAGE')"
+        )
+        return [name for (name,) in c.sql(query, schema=c.beside, prefix=prefix)]
 
     def misname(self, name: str) -> str:
         if not name or "\0" in name:
@@ -183,24 +190,20 @@ class Postgresql:
     def judge(self, kind: pa.DataType, column: Column) -> str | None:
         return "" if takes(kind, column) else None
 
-    def refused(self, c: Connection, layout: Layout) -> str:
-        may = "SELECT has_schema_privilege(:schema, 'CREATE')"
-        if not c.sql(may, schema=c.schema).scalar():
-            return f"this user may not create tables in schema {c.schema!r}"
-        if layout.table is None:
-            return ""
-        for right in {"append": ("SELECT", "INSERT"), "upsert": ("SELECT", "INSERT", "UPDATE")}.get(
-            layout.mode, ("SELECT", "INSERT", "DELETE")
-        ):
-            query = "SELECT has_table_privilege(CAST(:oid AS oid), :right)"
-            if not c.sql(query, oid=_oid(c, layout.table.name), right=right).scalar():
-                return f"this user has no {right} privilege on {layout.table.name!r}"
-        if layout.mode == "replace" and (heirs := _heirs(c, layout.table.name)):
-            return f"{', '.join(heirs)} inherits from {layout.table.name!r}, and a replace would delete its rows too"
-        for sequence in sequences(c, layout.table.name):
-            if sequence.column in layout.columns and not sequence.movable:
-                return f"this user may not move {sequence.name} on, so that later inserts would collide"
-        return ""
+    def refused(self, c: Connection, layout: Layout) -> Refusal | None:
+        return rights.refused(c, layout)
+
+    def barred(self, c: Connection, ledger: str, name: str, mode: str) -> Refusal | None:
+        return rights.barred(c, ledger, name, mode)
+
+    def withheld(self, c: Connection, staging: str) -> Refusal | None:
+        return rights.withheld(c, staging)
+
+    def lent(self, c: Connection, ledger: str) -> bool:
+        return rights.lent(c, ledger)
+
+    def ledgers(self, c: Connection, ledger: str) -> list[str]:
+        return rights.ledgers(c, ledger)
 
     def describe(self, c: Connection, name: str) -> Table:
         return describe(c, name)
@@ -242,7 +245,7 @@ class Postgresql:
         columns = {field.name: copied(column) for field, column in zip(rows.schema, rows.columns, strict=True)}
         if layout.numbered:
             columns[ROW] = pa.array(numbers, pa.int64())
-        table = names.Identifier(*([c.schema] if c.schema else []), name)
+        table = names.Identifier(*([space] if (space := c.space(name)) else []), name)
         into = names.SQL(", ").join(map(names.Identifier, columns))
         copy = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(table, into)
         data = pa.table(columns)
@@ -263,7 +266,10 @@ class Postgresql:
             c.sql("SET CONSTRAINTS ALL DEFERRED")
 
     def adopt(self, c: Connection, staging: str, name: str, layout: Layout) -> None:
-        c.sql(f"ALTER TABLE {c.qualified(staging)} RENAME TO {c.quote(name)}")
+        home = c.quote(c.schema or "")
+        if c.beside != c.schema:
+            c.sql(f"ALTER TABLE {c.qualified(staging)} SET SCHEMA {home}")
+        c.sql(f"ALTER TABLE {home}.{c.quote(staging)} RENAME TO {c.quote(name)}")
 
     def overriding(self, layout: Layout) -> str:
         columns = layout.table.columns if layout.table else ()
@@ -277,17 +283,3 @@ class Postgresql:
         for sequence in sequences(c, name):
             if sequence.column in layout.columns:
                 move(c, sequence, c.qualified(staging))
-
-
-def _heirs(c: Connection, table: str) -> list[str]:
-    """The tables that inherit from a table; a partitioned table's own parts aren't meant."""
-    query = (
-        "SELECT CAST(CAST(i.inhrelid AS regclass) AS text) FROM pg_inherits i JOIN pg_class t ON t.oid = i.inhparent"
-        " WHERE t.oid = CAST(:oid AS oid) AND t.relkind = 'r' ORDER BY 1"
-    )
-    return [str(name) for (name,) in c.sql(query, oid=_oid(c, table))]
-
-
-def _oid(c: Connection, name: str) -> int:
-    query = "SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :n AND n.nspname = :s"
-    return int(c.sql(query, n=name, s=c.schema).scalar_one())

@@ -72,7 +72,7 @@ _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", 
 
 def describe(c: Connection, name: str) -> Table:
     """The table, as the catalogs tell it."""
-    here: dict[str, Any] = {"t": name, "s": c.schema}
+    here: dict[str, Any] = {"t": name, "s": c.space(name)}
     columns = tuple(
         Column(
             name=x.attname,
@@ -111,7 +111,7 @@ def _words(declared: str) -> tuple[str, ...]:
 
 def features(c: Connection, name: str) -> Features:
     """The table's OID, its columns and grants, and what the catalogs say depends on it."""
-    here: dict[str, Any] = {"t": name, "s": c.schema}
+    here: dict[str, Any] = {"t": name, "s": c.space(name)}
     x = c.sql(_STRUCTURE, **here).one()
     dependents = [str(what) for (what,) in c.sql(_DEPENDENTS, **here)]
     if not x.own:
@@ -121,7 +121,7 @@ def features(c: Connection, name: str) -> Features:
 
 def shape(c: Connection, name: str) -> object:
     """The table's OID and columns; None if it is gone."""
-    return c.sql(_SHAPE, t=name, s=c.schema).scalar()
+    return c.sql(_SHAPE, t=name, s=c.space(name)).scalar()
 
 
 def quoted(c: Connection, schema: str, name: str) -> str:

@@ -23,7 +23,6 @@ BRIEF = "500ms"
 
 _SEQUENCES = f"""
 SELECT DISTINCT a.attname, n.nspname, q.relname, s.seqincrement, s.seqmin, s.seqmax,
-       has_sequence_privilege(q.oid, 'UPDATE') AND has_sequence_privilege(q.oid, 'SELECT') AS movable,
        pg_has_role(q.relowner, 'USAGE') AS owned
 FROM (SELECT d.refobjid AS tab, d.refobjsubid AS col, d.objid AS seq FROM pg_depend d
       WHERE d.classid = CAST('pg_class' AS regclass) AND d.refclassid = CAST('pg_class' AS regclass)
@@ -39,20 +38,19 @@ WHERE x.tab = {TABLE}
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A sequence that a column is filled from. `name` is quoted; `movable`: this user may set it, or even `owned`."""
+    """A sequence that a column is filled from. `name` is quoted; `owned`: by this user."""
 
     column: str
     name: str
     step: int
     least: int
     greatest: int
-    movable: bool
     owned: bool
 
 
 def sequences(c: Connection, name: str) -> list[Counter]:
     """The sequences behind the table's columns: identities, serials, and other defaults of nextval."""
-    found = c.sql(_SEQUENCES, t=name, s=c.schema)
+    found = c.sql(_SEQUENCES, t=name, s=c.space(name))
     return [Counter(column, quoted(c, schema, q), *rest) for column, schema, q, *rest in found]
 
 

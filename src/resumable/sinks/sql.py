@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import Checkpoint
-from resumable.database import plain_url
+from resumable.database import plain_url, resolved_url
 from resumable.errors import UsageError
 from resumable.protocols import Claimant
 from resumable.sinks.connection import Connection
@@ -46,6 +46,8 @@ class SqlSink:
     """A table of a database. `if_exists` says what to do with one that is there; a missing one is made.
 
     `key`: the columns that an upsert goes by (default: the primary key), or a new table's primary key.
+    `staging_schema`: where staging and ledger lie (default: in the table's own schema); not for SQLite. A run stays in
+    the schema that it was begun with.
     `staging=False` loads in plain view, only into a table that the run itself makes. `on_bad_row="quarantine"` has
     `write` return the rows that don't fit, and `sift` those that the table as a whole would refuse, instead of raising
     `BadRow`.
@@ -61,6 +63,7 @@ class SqlSink:
         key: str | Sequence[str] | None = None,
         staging: bool = True,
         on_bad_row: Literal["raise", "quarantine"] = "raise",
+        staging_schema: str | None = None,
     ) -> None:
         if if_exists not in ("fail", "replace", "append", "upsert") or on_bad_row not in ("raise", "quarantine"):
             raise UsageError(
@@ -68,13 +71,23 @@ class SqlSink:
                 safe="Nothing was touched.",
                 do="if_exists is 'fail', 'replace', 'append' or 'upsert'; on_bad_row is 'raise' or 'quarantine'.",
             )
+        url = target.url if isinstance(target, Engine) else target
+        if staging_schema is not None and resolved_url(url).get_backend_name() == "sqlite":
+            raise UsageError(
+                "SQLite has no schemas to put staging into: staging_schema is for PostgreSQL.",
+                safe="Nothing was touched.",
+                do="Leave staging_schema (--staging-schema) out.",
+            )
         self.target, self.table, self.schema, self.if_exists = target, table, schema, if_exists
         self.key = (key,) if isinstance(key, str) else tuple(key or ())
-        self.staging, self.on_bad_row = staging, on_bad_row
+        self.staging, self.on_bad_row, self.staging_schema = staging, on_bad_row, staging_schema
 
     def open(self, claim: Claimant, last: Checkpoint) -> SqlWriter:
         """See `Sink.open`."""
-        c = Connection(self.target, self.schema)
+        beside = self.staging_schema
+        if last.number and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
+            beside = last.sink.get("beside", last.sink.get("schema"))
+        c = Connection(self.target, self.schema, beside)
         try:
             return SqlWriter(self, c, claim, last)
         except BaseException:
@@ -108,7 +121,8 @@ class SqlSink:
             "upsert": "rows are added or updated by key in one transaction; the last row of a key wins",
         }[self.if_exists]
         way = "by way of a staging table" if self.staging else "in plain view"
+        where = f"; it and staging lie in schema {self.staging_schema!r}" if self.staging_schema else ""
         return (
             f"Table {self.table!r} of {plain_url(url)}, {way}: {how}. Rows and checkpoint are committed in one"
-            " transaction (table resumable_ledger), so that no row is lost or loaded twice."
+            f" transaction (table resumable_ledger{where}), so that no row is lost or loaded twice."
         )

@@ -27,7 +27,7 @@ from resumable.database import reason
 from resumable.errors import UsageError
 from resumable.folding import SAME, fold
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Column, Features, Layout, Table
+from resumable.sinks.dialect import ROW, Column, Features, Layout, Refusal, Table
 from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe, features
 from resumable.sinks.sqlite_values import kept, odd
 from resumable.sqltypes import sql_type
@@ -178,10 +178,23 @@ class Sqlite:
             return f"in a column declared {column.declared} SQLite takes text for numbers, and 007 would become 7"
         return None
 
-    def refused(self, c: Connection, layout: Layout) -> str:
+    def refused(self, c: Connection, layout: Layout) -> Refusal | None:
         if c.sql("PRAGMA query_only").scalar_one():
-            return "the connection is read-only (PRAGMA query_only)"
-        return ""
+            return Refusal("the connection is read-only (PRAGMA query_only)", "Connect so that it may write.")
+        return None
+
+    # Who may write to the file may do everything, and it has one ledger.
+    def barred(self, c: Connection, ledger: str, name: str, mode: str) -> Refusal | None:
+        return None
+
+    def withheld(self, c: Connection, staging: str) -> Refusal | None:
+        return None
+
+    def lent(self, c: Connection, ledger: str) -> bool:
+        return False
+
+    def ledgers(self, c: Connection, ledger: str) -> list[str]:
+        return []
 
     def describe(self, c: Connection, name: str) -> Table:
         return describe(c, name)

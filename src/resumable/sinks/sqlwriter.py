@@ -25,7 +25,7 @@ from resumable.sinks.birth import Birth, written
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Layout
 from resumable.sinks.layout import again
-from resumable.sinks.ledger import Ledger
+from resumable.sinks.ledger import NAME, Ledger
 from resumable.sinks.opening import recover, superseded
 from resumable.sinks.published import left_behind, still_there
 from resumable.sinks.publishing import publish
@@ -47,6 +47,13 @@ class SqlWriter:
         self._ledger = Ledger(c, claim.run)
         birth = Birth(sink, c, claim, self._ledger, last)
         with c.errors(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
+            new = not (last.number or last.outcome)
+            if refusal := c.dialect.barred(c, NAME, sink.table, sink.if_exists if new else ""):
+                raise TargetError(
+                    f"The target of run {claim.run!r} can't be opened: {refusal.what}.",
+                    safe="Nothing was changed.",
+                    do=refusal.do,
+                )
             self.last = recover(c, self._ledger, claim, last, birth)
         self._layout: Layout | None = birth.layout
         self._made = False
