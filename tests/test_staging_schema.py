@@ -6,6 +6,7 @@ schema `etl` it may make tables.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -263,3 +264,19 @@ def test_sqlite_has_no_schemas_for_it(tmp_path: Path, sqlite_url: str) -> None:
     with pytest.raises(UsageError, match="Give the Sink its own"):
         resumable.upload(tmp_path / "rows.csv", SqlSink(sqlite_url, "t"), "t", staging_schema="etl")
     assert not (tmp_path / "target.db").exists()
+
+
+def test_what_the_tutorial_says_is_enough_for_two_users(postgres: str, tmp_path: Path) -> None:
+    """Its SQL and its options, to the letter: both load, whoever is first, pause and call off."""
+    text = (Path(__file__).parent.parent / "docs" / "tutorial.md").read_text()
+    (block,) = re.findall(r"```sql\n(CREATE SCHEMA staging.*?)```", text, re.DOTALL)
+    (tmp_path / "rows.csv").write_text("id\n1\n2\n")
+    with roles(postgres, "alice", "bob") as (alice, bob):
+        execute(postgres, "create table orders (id bigint)", "revoke create on schema public from public")
+        execute(postgres, re.sub(r"\balice\b", str(alice), re.sub(r"\bbob\b", str(bob), block)))
+        for number, who in enumerate([alice, bob, alice], 1):
+            options = {"if_exists": "append", "staging_schema": "staging", "store": tmp_path / "store"}
+            left(resumable.upload(tmp_path / "rows.csv", who.url, "orders", name="off", **options))
+            resumable.upload(tmp_path / "rows.csv", who.url, "orders", name="off", **options).terminate()
+            resumable.upload(tmp_path / "rows.csv", who.url, "orders", name=f"run {number}", **options).run()
+            assert execute(postgres, "select count(*) from orders") == [(2 * number,)]

@@ -138,13 +138,17 @@ def _transfer(
             if batch is not None:
                 pending = _advance(pending, batch, writer.write(batch))
             asked = claim.asked or plan.asked
-            if pending is not last and (asked or time.monotonic() >= due):
-                if pending.position is not None:
-                    last = pending = commit(pending)
-                elif asked == "pause":
+            now = pending is not last and (asked or time.monotonic() >= due)
+            if now and pending.position is None:  # no reading on from here: there is nothing to commit yet
+                if asked == "pause":
                     raise _paused(plan, last, pending.rows - last.rows)
                 with clock.stopped():
-                    yield _step(plan, last, pending)
+                    yield _under_way(plan, last, pending)
+            elif now:
+                last = pending = commit(pending)
+                with clock.stopped():
+                    yield Progress.of(plan.name, "running", last)
+            if now:
                 due = time.monotonic() + plan.every
             if asked:
                 return last, asked
@@ -202,8 +206,8 @@ def _terminated(plan: Plan, last: Checkpoint) -> Terminated:
     )
 
 
-def _step(plan: Plan, last: Checkpoint, pending: Checkpoint) -> Progress:
-    """What is committed; and what is under way, where there is no position yet to commit it with."""
+def _under_way(plan: Plan, last: Checkpoint, pending: Checkpoint) -> Progress:
+    """What is committed; and what isn't, where there is no position yet to commit it with."""
     step = Progress.of(plan.name, "running", replace(last, fraction=pending.fraction))
     return replace(step, pending=pending.rows - last.rows)
 

@@ -254,8 +254,9 @@ def _batches(at: Opened, chunks: Iterator[Chunk], row: int, identity: dict[str, 
 def _batch(chunk: Chunk, row: int, identity: dict[str, Json], *, end: bool) -> Batch:
     count = row + chunk.rows.num_rows
     fraction = 1.0 if end else _fraction(chunk.last, count, identity)
-    position = {"after": chunk.last, "row": count, "end": end} if identity["key"] else None
-    return Batch(chunk.rows, position, row + 1, fraction)
+    if not identity["key"]:
+        return Batch(chunk.rows, None, row + 1, fraction)
+    return Batch(chunk.rows, {"after": chunk.last, "row": count, "end": end}, row + 1, fraction)
 
 
 def _number(key: list[Json]) -> int | None:
