@@ -99,7 +99,7 @@ def sources() -> dict[str, Any]:
 @pytest.mark.parametrize("kind", sources())
 def test_every_kind_of_source_loads_the_same_rows(kind: str, url: str) -> None:
     """Paths, sources, Arrow data, data frames, and whatever has an Arrow stream."""
-    last = resumable.upload(sources()[kind](), url, "orders").run()
+    last = resumable.upload(sources()[kind](), url, "orders", name="mine").run()
     assert (last.status, last.rows) == ("completed", 3)
     assert query(url, "select * from orders order by id") == ORDERS
 
@@ -128,10 +128,10 @@ def test_what_cannot_be_read_again_or_at_all_is_refused_at_once(source: Any, wor
 def test_a_frame_goes_on_in_another_pipeline_and_another_frame_is_refused() -> None:
     """Data in memory has no path: rows, first and last values are what it is known by."""
     frame = pd.DataFrame({"id": range(140_000)})
-    assert 0 < begun(resumable.upload(frame, SHOP, "t", every=0)).rows < 140_000
+    assert 0 < begun(resumable.upload(frame, SHOP, "t", every=0, name="mine")).rows < 140_000
     with pytest.raises(SourceChanged):
-        resumable.upload(frame[::-1], SHOP, "t", every=0).run()
-    assert resumable.upload(frame.copy(), SHOP, "t", every=0).run().sessions == 2
+        resumable.upload(frame[::-1], SHOP, "t", every=0, name="mine").run()
+    assert resumable.upload(frame.copy(), SHOP, "t", every=0, name="mine").run().sessions == 2
     assert rows_of(pathlib.Path("shop.db"), "select count(*), count(distinct id) from t") == [(140_000, 140_000)]
 
 
@@ -183,7 +183,6 @@ def test_names_are_readable_and_stable_from_any_folder(folder: pathlib.Path, mon
         resumable.upload("orders.csv", SHOP, "other"),
         resumable.upload("orders.csv", "sqlite:///other.db", "orders"),
         resumable.upload("other.csv", SHOP, "orders"),
-        resumable.upload("orders.csv", SHOP, "orders", schema="main"),
         resumable.upload("orders.csv", SqlSink("sqlite:///other.db", "orders"), "orders"),
     ]
     assert name not in {other.name for other in others}

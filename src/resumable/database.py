@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine, make_url
@@ -24,6 +24,7 @@ __all__ = [
     "remedy",
     "resolved_url",
     "shown",
+    "sqlite_file",
     "unreachable",
 ]
 
@@ -68,7 +69,8 @@ def _parse(url: str | URL) -> URL:
             safe="Nothing was touched.",
             do="Write it like sqlite:///shop.db or postgresql://user@host/shop; escape @ and / in a user or password as %40 and %2F.",
         )
-    return parsed
+    backend, plus, driver = parsed.drivername.partition("+")
+    return parsed.set(drivername=f"postgresql{plus}{driver}") if backend == "postgres" else parsed
 
 
 def is_url(text: str) -> bool:
@@ -84,12 +86,32 @@ def shown(url: str) -> str:
 
 
 def resolved_url(url: str | URL) -> URL:
-    """The URL with a SQLite file's path made absolute, so that it means the same from any folder."""
+    """The URL with a SQLite file's path made absolute, so that it means the same from any folder.
+
+    `postgres://`, which others take too, is `postgresql://`.
+    """
     parsed = _parse(url)
-    name = parsed.database
-    if parsed.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:"):
-        parsed = parsed.set(database=os.path.realpath(name))
-    return parsed
+    file = sqlite_file(parsed)
+    return parsed if file is None else parsed.set(database=f"file:{quote(file)}" if _is_uri(parsed) else file)
+
+
+def sqlite_file(url: str | URL) -> str | None:
+    """The file that a SQLite URL means, without symbolic links; None for one in memory, or another database."""
+    parsed = _parse(url)
+    name = parsed.database or ":memory:"
+    if parsed.get_backend_name() != "sqlite" or name == ":memory:":
+        return None
+    if not _is_uri(parsed):
+        return os.path.realpath(name)
+    parts = urlsplit(name)
+    path = unquote(parts.path)
+    return None if path in ("", ":memory:") or parsed.query.get("mode") == "memory" else os.path.realpath(path)
+
+
+def _is_uri(url: URL) -> bool:
+    """Whether what stands for the path is a `file:` URI, which SQLAlchemy takes only where it is told to."""
+    told = str(url.query.get("uri", "")).lower() in ("true", "yes", "on", "y", "t", "1")
+    return told and (url.database or "").startswith("file:")
 
 
 def plain_url(url: str | URL) -> str:

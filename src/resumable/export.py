@@ -9,14 +9,15 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore
-from resumable.database import is_url, plain_url, resolved_url
+from resumable.database import is_url, plain_url, sqlite_file
 from resumable.errors import UsageError
-from resumable.naming import place, run_name
+from resumable.naming import address, file_path, place, run_name, table_name
 from resumable.pipeline import Pipeline
 from resumable.plan import Transform
 from resumable.protocols import Sink, Source
 from resumable.sinks import CsvSink
 from resumable.sources import SqlSource
+from resumable.sources.keyset import is_query
 from resumable.streams import refuse_stream
 
 __all__ = ["export"]
@@ -42,7 +43,8 @@ def export(
 
     `source`: a SQLAlchemy URL or `Engine`, or a `Source`. `what`: a table's name or a query. `key`: unique columns
     without NULL to read in the order of; a table's own is found. Without any, as for a query, all is read in one
-    snapshot, and a resume begins again from the start. `format`: from the file's suffix if None. `schema`: the database schema of the table. `options` go to the format: for CSV
+    snapshot, and a resume begins again from the start. `format`: from the file's suffix if None. `schema`: the database
+    schema of the table; without it, `what` may be "schema.table" (see resumable.tables). `options` go to the format: for CSV
     `delimiter`, `header`, `null`, `spreadsheet_safe`.
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
@@ -52,9 +54,8 @@ def export(
     keys = [key] if isinstance(key, str) else list(key or ())
     if len(set(keys)) < len(keys):
         raise _usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
-    given, where, at = source, None, ""
+    given, where = source, None
     if isinstance(source, (str, URL, Engine)):
-        at = place(source)
         source = SqlSource(source, what, key=keys or None, schema=schema)
     elif not hasattr(source, "identity"):
         raise _usage(
@@ -66,24 +67,22 @@ def export(
                 "The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload."
             )
         refuse_stream(target, "The target of an export")
-        where = os.path.abspath(target)
+        where = file_path(target)
         kind = format or os.path.splitext(where)[1].lstrip(".").lower() or "csv"
         if kind == "tsv":
             options = {"delimiter": "\t", **options}
         elif kind != "csv":
             raise _usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")
-        if at and _is_database(where, given):
+        if isinstance(given, (str, URL, Engine)) and _is_database(where, given):
             raise _usage(f"{os.path.basename(where)} is the database itself.", "Name another file.")
         target = CsvSink(where, if_exists=if_exists, **options)
     elif not (hasattr(target, "open") and hasattr(target, "describe")):
         raise _usage(f"{type(target).__name__} is no target.", "Give the path of a file, or a Sink.")
-    readable = what if what.isidentifier() else "query"
-    base = os.path.basename(where) if where else ""
     url = given.url if isinstance(given, Engine) else given
     return Pipeline(
         source,
         target,
-        name=run_name("export", readable, base, of=(at, schema or "", what, where or "")) if name is None else name,
+        name=_name(source, target, what) if name is None else name,
         store=store,
         every=every,
         reconnect=reconnect,
@@ -91,6 +90,7 @@ def export(
         definition={
             "kind": "export",
             "source": plain_url(url) if isinstance(url, (str, URL)) else None,
+            "schema": schema,
             "what": what,
             "target": where,
             "format": format,
@@ -100,21 +100,32 @@ def export(
                 "key": keys,
                 "if_exists": if_exists,
                 "transform": transform is not None,
-                "schema": schema,
                 **options,
             },
         },
     )
 
 
+def _name(source: Any, sink: Any, what: str) -> str:
+    """The run's name, where none was given: from what is read, and the file."""
+    base = os.path.basename(sink.path) if isinstance(sink, CsvSink) else ""
+    if isinstance(source, SqlSource):
+        query = is_query(source.what)
+        what = source.what if query else table_name(source.url, source.schema_name, source.what)
+        at, readable, schema = place(source.url), "query" if query else what, source.schema_name if query else None
+    else:
+        at, readable, schema = address(source, "source"), what, None
+    return run_name("export", readable, base, of=(at, schema or "", what, address(sink, "target")))
+
+
 def _is_database(path: str, source: Any) -> bool:
     """Whether the file is the SQLite database that is read, or one of those that SQLite keeps beside it."""
-    url = resolved_url(source.url if isinstance(source, Engine) else source)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    file = sqlite_file(source.url if isinstance(source, Engine) else source)
+    if file is None:
         return False
-    if os.path.exists(path) and os.path.exists(url.database):
-        return os.path.samefile(path, url.database)
-    return os.path.realpath(path) in {url.database + end for end in ("-journal", "-wal", "-shm")}
+    if os.path.exists(path) and os.path.exists(file):
+        return os.path.samefile(path, file)
+    return os.path.realpath(path) in {file + end for end in ("-journal", "-wal", "-shm")}
 
 
 def _usage(what: str, do: str) -> UsageError:

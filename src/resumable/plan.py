@@ -111,12 +111,16 @@ class Plan:
         """Whether the source may have changed without a sign of it, as a table may."""
         return bool(getattr(self.source, "volatile", False))
 
+    def note(self) -> str:
+        """What people should know of how the sink found its target, once it has been opened."""
+        return str(getattr(self.sink, "note", ""))
+
     def _other(self, last: Checkpoint) -> dict[str, str]:
         """The options that aren't those the run began with, by name, in words."""
         was, now = last.definition.get("options"), self.definition.get("options")
         if was is None or now is None:
             return {}
-        names = sorted(k for k in {*was, *now} if was.get(k) != now.get(k))
+        names = sorted(k for k in {*was, *now} - {"schema"} if was.get(k) != now.get(k))  # which table: the sink knows
         return {k: f"{k} was {was.get(k)!r} and is now {now.get(k)!r}" for k in names}
 
     def check_source(self, last: Checkpoint) -> None:

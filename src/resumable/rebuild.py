@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.errors import Refused, UsageError
 from resumable.export import export
-from resumable.naming import place
+from resumable.naming import file_path, place
 from resumable.pipeline import Pipeline, unknown
 from resumable.upload import upload
 
@@ -42,6 +42,8 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
         )
     kind, options = kept["kind"], {k: v for k, v in kept["options"].items() if k != "transform"}
     common: dict[str, Any] = {"name": name, "store": store, "every": kept["every"], "format": kept["format"]}
+    if "schema" in kept:  # it was one of the options once
+        common["schema"] = kept["schema"]
     if "reconnect" in kept:
         common["reconnect"] = kept["reconnect"]
     if kind == "upload":
@@ -50,7 +52,7 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
         options["null_values"] = tuple(options["null_values"])
         return upload(path, url, kept["table"], **options, **common)
     url = _same(kept["source"], source, "source", place) or again(kept["source"], "RESUMABLE_SOURCE_URL")
-    path = _same(kept["target"], target, "target", os.path.abspath) or kept["target"]
+    path = _same(kept["target"], target, "target", file_path) or kept["target"]
     return export(url, kept["what"], path, **options, **common)
 
 

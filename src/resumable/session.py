@@ -70,7 +70,7 @@ def session(
             raise
     if last.outcome == "terminated" or opening.called_off:
         raise _terminated(plan, last)
-    yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else "")
+    yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else plan.note())
 
 
 def _sittings(plan: Plan, claim: Claim, opening: Opening) -> Generator[Progress, None, tuple[Checkpoint, bool]]:
@@ -133,7 +133,7 @@ def _transfer(
         return done
 
     with ahead(plan.read(last)) as batches:
-        pending, due = last, time.monotonic() + plan.every
+        pending, due, note = last, time.monotonic() + plan.every, plan.note()
         for batch in batches:
             if batch is not None:
                 pending = _advance(pending, batch, writer.write(batch))
@@ -147,7 +147,8 @@ def _transfer(
             elif now:
                 last = pending = commit(pending)
                 with clock.stopped():
-                    yield Progress.of(plan.name, "running", last)
+                    yield Progress.of(plan.name, "running", last, note)
+                note = ""
             if now:
                 due = time.monotonic() + plan.every
             if asked:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, Engine
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.database import is_url, plain_url
 from resumable.errors import UsageError
-from resumable.naming import place, run_name
+from resumable.naming import address, place, run_name, table_name
 from resumable.pipeline import Pipeline
 from resumable.plan import Transform
 from resumable.protocols import Sink
@@ -54,10 +54,12 @@ def upload(
     type); columns that an existing table has are read as its types. `null_values`: unquoted fields that mean NULL.
     `on_bad_row="quarantine"` puts rows that don't fit into the JSON-lines file `quarantine` (default
     `<source>.rejected.jsonl`) and goes on; all rows that share a unique key are among them. `staging=False` loads in
-    plain view, only into a table of its own. `schema`: the database schema of the table. `staging_schema`: another, in
-    which staging and ledger lie (PostgreSQL): for a user who may add to the table and make none beside it. `options` go
-    to the format: for CSV `delimiter`, `quote`, `encoding`, `header`, `names`, `identity`, and `max_record`, the bytes
-    that a record may have (8 MiB).
+    plain view, only into a table of its own. `schema`: the database schema of the table; without it, `table` may be
+    "schema.table" (see resumable.tables). `staging_schema`: another, in which staging and ledger lie (PostgreSQL): for a
+    user who may add to the table and make none beside it. `name`: made from source, target and table, unless given; a
+    source that has no path, content or `address` by which to tell it from others needs one. `options` go to the format:
+    for CSV `delimiter`, `quote`, `encoding`, `header`, `names`, `identity`, and `max_record`, the bytes that a record
+    may have (8 MiB).
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
@@ -68,7 +70,7 @@ def upload(
     keys = [key] if isinstance(key, str) else list(key or ())
     if len(set(keys)) < len(keys):
         raise _usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
-    sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row, staging_schema)
+    inner = sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row, staging_schema)
     kept: dict[str, Json] = {
         "if_exists": if_exists,
         "key": keys,
@@ -77,7 +79,6 @@ def upload(
         "on_bad_row": on_bad_row,
         "staging": staging,
         "transform": transform is not None,
-        "schema": schema,
         **({"staging_schema": staging_schema} if staging_schema is not None else {}),
         **options,
     }
@@ -116,13 +117,10 @@ def upload(
         sink = QuarantineSink(sink, aside, source=where or "")
     elif quarantine is not None:
         raise _usage("quarantine= goes with on_bad_row='quarantine'.", "Give both, or neither.")
-    at = place(target) if isinstance(target, (str, URL, Engine)) else ""
-    there = place(target.target) if isinstance(target, SqlSink) else at
-    base = os.path.basename(where) if where else ""
     return Pipeline(
         source,
         sink,
-        name=run_name("upload", base, table, of=(where or "", there, schema or "", table)) if name is None else name,
+        name=_name(source, inner, table) if name is None else name,
         store=store,
         every=every,
         reconnect=reconnect,
@@ -130,7 +128,8 @@ def upload(
         definition={
             "kind": "upload",
             "source": where,
-            "target": plain_url(_url(target)) if at else None,
+            "target": plain_url(_url(target)) if isinstance(target, (str, URL, Engine)) else None,
+            "schema": schema,
             "table": table,
             "format": format,
             "every": every,
@@ -138,6 +137,17 @@ def upload(
             "options": kept,
         },
     )
+
+
+def _name(source: Any, sink: Sink, table: str) -> str:
+    """The run's name, where none was given: from what the source, the target and the table are."""
+    if isinstance(sink, SqlSink):
+        there, table = place(sink.target), table_name(sink.target, sink.schema, sink.table)
+    else:
+        there = address(sink, "target")
+    where = address(source, "source")
+    base = os.path.basename(where) if isinstance(source, CsvSource) else ""
+    return run_name("upload", base, table, of=(where, there, "", table))
 
 
 def _url(target: Any) -> Any:

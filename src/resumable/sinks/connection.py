@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from resumable.database import connect, lost, plain_url, redact, remedy, unreachable
 from resumable.errors import ResumableError, TargetError, UsageError
 from resumable.sinks.dialect import Dialect
+from resumable.tables import Where, locate
 
 __all__ = ["Connection", "ours"]
 
@@ -48,20 +49,20 @@ def _dialect(engine: Engine) -> Dialect:
 
 
 class Connection:
-    """A connection of our own. Close it, or use it as a context manager.
+    """A connection of our own, for the sake of a `table`. Close it, or use it as a context manager.
 
-    `schema` is where names without one lie; `beside`, where our own tables do (None: in the same).
+    `where` is the table that this name means; `schema`, where the table lies; `beside`, where our own tables do (None:
+    in the same).
     """
 
-    def __init__(self, target: str | URL | Engine, schema: str | None, beside: str | None = None) -> None:
+    def __init__(self, target: str | URL | Engine, schema: str | None, table: str, beside: str | None = None) -> None:
         self.url: str | URL = target.url if isinstance(target, Engine) else target
         self.engine = connect(target)
         self.dialect = _dialect(self.engine)
         self._own = not isinstance(target, Engine)
         self.open = False
         """Whether a transaction is open."""
-        self.schema: str | None = schema
-        self.beside: str | None = beside
+        self.schema = self.beside = ""
         try:
             there = (
                 "its folder exists and may be written"
@@ -72,8 +73,10 @@ class Connection:
             with self.errors(what, safe="Nothing was changed.", do=f"See that {there}; then run the same again."):
                 self.sa: sa.Connection = self.engine.connect()
                 self.dialect.attach(self)
-                self.schema = self.dialect.home(self, schema)
-                self.beside = self.schema if beside is None else self.dialect.home(self, beside)
+                self.where = self.locate(table, schema)
+                self.schema = self.beside = self.dialect.home(self, self.where, schema)
+                if beside is not None:
+                    self.beside = self.dialect.home(self, self.locate(table, beside), beside)
                 self.rollback()
         except BaseException:
             self.close()
@@ -111,12 +114,23 @@ class Connection:
 
     def qualified(self, name: str) -> str:
         """A table's name with its schema, for SQL."""
-        space = self.space(name)
-        return self.quote(name) if space is None else f"{self.quote(space)}.{self.quote(name)}"
+        return f"{self.quote(self.space(name))}.{self.quote(name)}"
 
-    def space(self, name: str) -> str | None:
+    def space(self, name: str) -> str:
         """The schema in which a table of that name lies."""
         return self.beside if ours(name) else self.schema
+
+    def move(self, schema: str) -> None:
+        """The table lies there, and so do our own, unless they were put elsewhere."""
+        self.schema, self.beside = schema, schema if self.beside == self.schema else self.beside
+
+    def locate(self, table: str, schema: str | None) -> Where:
+        """Which table a name means."""
+
+        def ask(sql: str, *values: str) -> Any:
+            return self.sa.exec_driver_sql(sql, values or None).all()
+
+        return locate(self.dialect.name, ask, table, schema)
 
     def list(self, names: Any, prefix: str = "") -> str:
         """Quoted names, with commas between them."""

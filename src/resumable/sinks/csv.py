@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 
 from resumable.checkpoint import Checkpoint
 from resumable.errors import BadRow, TargetError, UsageError
+from resumable.naming import file_path
 from resumable.protocols import Batch, Claimant
 from resumable.sinks.files import FileWriter
 from resumable.sinks.placing import IfExists
@@ -63,6 +64,11 @@ class CsvSink:
             raise _usage(f"{null!r} can't stand for NULL", "Use a word without quotes, delimiters and line ends.")
         self.path, self.if_exists, self.header = os.fspath(path), if_exists, header
         self._delimiter, self._null, self._safe = delimiter, null, spreadsheet_safe
+
+    @property
+    def address(self) -> str:
+        """The file's one path."""
+        return file_path(self.path)
 
     def open(self, claim: Claimant, last: Checkpoint) -> FileWriter:
         """Fence, recover, and go on after the committed length."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 import pyarrow as pa
 
 from resumable.checkpoint import Checkpoint, Json
+from resumable.tables import Where
 
 if TYPE_CHECKING:
     from resumable.sinks.connection import Connection
@@ -179,8 +180,8 @@ class Dialect(Protocol):
         """Leave the connection as it was found."""
         ...
 
-    def home(self, c: Connection, schema: str | None) -> str | None:
-        """The schema that names without one mean."""
+    def home(self, c: Connection, where: Where, schema: str | None) -> str:
+        """The schema of a table; `schema` was asked for. Refuses one that isn't there, or that goes with the connection."""
         ...
 
     def begin(self, c: Connection) -> None:

@@ -30,6 +30,7 @@ from resumable.sinks.postgresql_schema import describe, features, shape
 from resumable.sinks.postgresql_sequences import move, sequences
 from resumable.sinks.postgresql_values import copied, odd, takes
 from resumable.sqltypes import sql_type
+from resumable.tables import Where
 
 __all__ = ["Postgresql"]
 
@@ -61,23 +62,20 @@ class Postgresql:
 
     def detach(self, c: Connection) -> None: ...
 
-    def home(self, c: Connection, schema: str | None) -> str | None:
-        if schema is None:
-            schema = c.sql("SELECT current_schema()").scalar()
-            if schema is not None:
-                return schema
+    def home(self, c: Connection, where: Where, schema: str | None) -> str:
+        if where.schema is None and schema is None:
             what, do = rights.hidden(c) or (
                 "the search_path names no schema that is there",
                 "Make it, or give schema=.",
             )
             raise TargetError(f"{what[0].upper()}{what[1:]}.", safe="Nothing was changed.", do=do)
-        if c.sql("SELECT 1 FROM pg_namespace WHERE nspname = :name", name=schema).scalar() is None:
+        if where.schema is None:
             raise TargetError(
                 f"The database has no schema {schema!r}.",
                 safe="Nothing was changed.",
-                do=f"Make it (CREATE SCHEMA {c.quote(schema)}), or name another.",
+                do=f"Make it (CREATE SCHEMA {c.quote(schema or '')}), or name another.",
             )
-        return schema
+        return where.schema
 
     def begin(self, c: Connection) -> None:
         c.sql(
@@ -245,7 +243,7 @@ class Postgresql:
         columns = {field.name: copied(column) for field, column in zip(rows.schema, rows.columns, strict=True)}
         if layout.numbered:
             columns[ROW] = pa.array(numbers, pa.int64())
-        table = names.Identifier(*([space] if (space := c.space(name)) else []), name)
+        table = names.Identifier(c.space(name), name)
         into = names.SQL(", ").join(map(names.Identifier, columns))
         copy = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(table, into)
         data = pa.table(columns)
@@ -266,7 +264,7 @@ class Postgresql:
             c.sql("SET CONSTRAINTS ALL DEFERRED")
 
     def adopt(self, c: Connection, staging: str, name: str, layout: Layout) -> None:
-        home = c.quote(c.schema or "")
+        home = c.quote(c.schema)
         if c.beside != c.schema:
             c.sql(f"ALTER TABLE {c.qualified(staging)} SET SCHEMA {home}")
         c.sql(f"ALTER TABLE {home}.{c.quote(staging)} RENAME TO {c.quote(name)}")

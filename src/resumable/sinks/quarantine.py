@@ -43,6 +43,16 @@ class QuarantineSink:
         self.sink, self.path, self.source = sink, os.fspath(path), source
         self.if_exists: str = getattr(sink, "if_exists", "")
 
+    @property
+    def address(self) -> str:
+        """The inner sink's."""
+        return str(getattr(self.sink, "address", ""))
+
+    @property
+    def note(self) -> str:
+        """The inner sink's."""
+        return str(getattr(self.sink, "note", ""))
+
     def open(self, claim: Claimant, last: Checkpoint) -> Writer:
         """Open the inner sink, then bring the rejects to what it has committed."""
         inner = self.sink.open(claim, last)

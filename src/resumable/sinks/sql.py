@@ -5,6 +5,10 @@ What a run does to the database is in sqlwriter.py; how each database does it in
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -12,12 +16,14 @@ import pyarrow as pa
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import Checkpoint
-from resumable.database import plain_url, resolved_url
-from resumable.errors import UsageError
+from resumable.database import plain_url, resolved_url, sqlite_file
+from resumable.errors import ResumableError, TargetChanged, UsageError
+from resumable.naming import place, table_name
 from resumable.protocols import Claimant
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Column
 from resumable.sinks.sqlwriter import SqlWriter
+from resumable.tables import DEFAULT, Where, full_name, locate
 
 __all__ = ["SqlSink", "SqlWriter"]
 
@@ -81,18 +87,35 @@ class SqlSink:
         self.target, self.table, self.schema, self.if_exists = target, table, schema, if_exists
         self.key = (key,) if isinstance(key, str) else tuple(key or ())
         self.staging, self.on_bad_row, self.staging_schema = staging, on_bad_row, staging_schema
+        self.note = ""
+        """What people should know of how the table was found, once it has been opened."""
+
+    @property
+    def address(self) -> str:
+        """The database, whoever connects to it and how, and the table."""
+        return f"{place(self.target)} {table_name(self.target, self.schema, self.table)}"
 
     def open(self, claim: Claimant, last: Checkpoint) -> SqlWriter:
         """See `Sink.open`."""
         beside = self.staging_schema
         if last.number and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
             beside = last.sink.get("beside", last.sink.get("schema"))
-        c = Connection(self.target, self.schema, beside)
+        c = Connection(self.target, self.schema, self.table, beside)
         try:
-            return SqlWriter(self, c, claim, last)
+            with c.errors(f"Table {self.table!r} can't be looked at"), c.reading():
+                at = self._settled(c, claim.run, last)
+            self.note = c.where.note
+            return SqlWriter(at, c, claim, last)
         except BaseException:
             c.close()
             raise
+
+    def begun(self, c: Connection, last: Checkpoint) -> SqlSink:
+        """This sink, its table spelled as the run began with it, if that is the same table."""
+        then = _begun(last)
+        if then is None or not _same(c, then, Where(c.schema, self.table, there=False)):
+            return self
+        return self._at(c, then)
 
     def columns(self) -> Mapping[str, pa.Field]:
         """The columns of a table that is there and will be added to, by name as the database compares names.
@@ -102,13 +125,14 @@ class SqlSink:
         if self.if_exists == "fail":
             return {}
         with (
-            Connection(self.target, self.schema) as c,
+            Connection(self.target, self.schema, self.table) as c,
             c.errors(f"Table {self.table!r} can't be looked at"),
             c.reading(),
         ):
-            if c.dialect.kind(c, self.table) != "table":
+            if c.dialect.kind(c, c.where.table) != "table":
                 return {}
-            columns = [x for x in c.dialect.describe(c, self.table).columns if x.type is not None and not x.generated]
+            found = c.dialect.describe(c, c.where.table).columns
+            columns = [x for x in found if x.type is not None and not x.generated]
             return _Named({c.dialect.fold(column.name): _field(column) for column in columns}, c.dialect.fold)
 
     def describe(self) -> str:
@@ -121,8 +145,66 @@ class SqlSink:
             "upsert": "rows are added or updated by key in one transaction; the last row of a key wins",
         }[self.if_exists]
         way = "by way of a staging table" if self.staging else "in plain view"
-        where = f"; it and staging lie in schema {self.staging_schema!r}" if self.staging_schema else ""
+        ledger = f"; it and staging lie in schema {self.staging_schema!r}" if self.staging_schema else ""
+        where = self._look()
+        space = f" in schema {where.schema!r}" if where.schema is not None else ""
+        note = f" Mind: {where.note}." if where.note else ""
         return (
-            f"Table {self.table!r} of {plain_url(url)}, {way}: {how}. Rows and checkpoint are committed in one"
-            f" transaction (table resumable_ledger{where}), so that no row is lost or loaded twice."
+            f"Table {where.table!r}{space} of {plain_url(url)}, {way}: {how}. Rows and checkpoint are committed in one"
+            f" transaction (table resumable_ledger{ledger}), so that no row is lost or loaded twice.{note}"
         )
+
+    # ------------------------------------------------------------------------------------ which table it is
+
+    def _look(self) -> Where:
+        """Which table a name with a dot means, as far as it can be looked up just now; no file is made for that."""
+        if self.schema is not None or "." not in self.table:
+            return Where(self.schema, self.table, there=False)
+        file = sqlite_file(self.target.url if isinstance(self.target, Engine) else self.target)
+        if file is not None and not os.path.exists(file):
+            with contextlib.closing(sqlite3.connect(":memory:")) as nothing:
+                return locate("sqlite", lambda sql, *values: nothing.execute(sql, values).fetchall(), self.table, None)
+        try:
+            with Connection(self.target, None, self.table) as c:
+                return c.where
+        except ResumableError:
+            return Where(None, self.table, there=False, note="the database can't be asked what the dot means")
+
+    def _settled(self, c: Connection, run: str, last: Checkpoint) -> SqlSink:
+        """This sink at the table that the run began with, or where none has begun at what the name means now."""
+        now, then = c.where, _begun(last)
+        if then is None or _same(c, then, now):
+            return self._at(c, now)
+        assert then.schema is not None
+        held = c.locate(then.table, then.schema)
+        loaded = last.outcome == "completed" and last.over
+        if held.there if loaded else not last.outcome:
+            was, is_ = (full_name(c.dialect.name, str(x.schema), x.table) for x in (then, now))
+            raise TargetChanged(
+                f"Run {run!r} was begun into {was}, and {self.table!r} now means {is_}.",
+                safe="Nothing was changed.",
+                do=f"schema= (--schema) says which table is meant; for {is_} give the run a name of its own, or begin"
+                " anew (--restart, pipeline.restart()).",
+            )
+        if loaded or held.schema is None:
+            return self._at(c, now)
+        return self._at(c, then)
+
+    def _at(self, c: Connection, where: Where) -> SqlSink:
+        assert where.schema is not None
+        at = copy.copy(self)
+        at.schema, at.table = where.schema, where.table
+        c.move(where.schema)
+        return at
+
+
+def _begun(last: Checkpoint) -> Where | None:
+    """The table that a run was begun into."""
+    state = last.sink if last.number else None
+    # Before there were attached databases, the only one of SQLite had no name.
+    return Where(state["schema"] or DEFAULT["sqlite"], state["table"], there=False) if state else None
+
+
+def _same(c: Connection, one: Where, other: Where) -> bool:
+    fold = c.dialect.fold
+    return (one.schema, fold(one.table)) == (other.schema, fold(other.table))

@@ -23,14 +23,15 @@ import pyarrow as pa
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
-from resumable.database import reason
-from resumable.errors import UsageError
+from resumable.database import reason, sqlite_file
+from resumable.errors import TargetError, UsageError
 from resumable.folding import SAME, fold
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Column, Features, Layout, Refusal, Table
-from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe, features
+from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe, features, master
 from resumable.sinks.sqlite_values import kept, odd
 from resumable.sqltypes import sql_type
+from resumable.tables import Where
 
 __all__ = ["Sqlite"]
 
@@ -59,7 +60,7 @@ class Sqlite:
 
     def attach(self, c: Connection) -> None:
         static = isinstance(c.engine.pool, StaticPool)
-        if not static and c.engine.url.database in (None, "", ":memory:"):
+        if not static and sqlite_file(c.engine.url) is None:
             raise UsageError(
                 "A SQLite database in memory is gone with its connection.",
                 safe="Nothing was touched.",
@@ -97,8 +98,21 @@ class Sqlite:
                 c.sql(f"PRAGMA {c.quote(space)}.synchronous = {level}")
             c.raw.isolation_level = isolation
 
-    def home(self, c: Connection, schema: str | None) -> str | None:
-        return schema
+    def home(self, c: Connection, where: Where, schema: str | None) -> str:
+        if where.schema is None:
+            raise TargetError(
+                f"No database is attached as {schema!r}.",
+                safe="Nothing was changed.",
+                do="Leave schema out, or give an Engine that attaches it whenever it connects.",
+            )
+        files = {space: file for _, space, file in c.sql("PRAGMA database_list").all()}
+        if not files.get(where.schema) and not isinstance(c.engine.pool, StaticPool):
+            raise UsageError(
+                f"Database {where.schema!r} is gone with its connection.",
+                safe="Nothing was changed.",
+                do="Give a table of a file.",
+            )
+        return where.schema
 
     def begin(self, c: Connection) -> None:
         # A runner leaves only short gaps between its transactions: SQLite's own waiting, with its long naps, would
@@ -154,16 +168,13 @@ class Sqlite:
         return "SQLite can't say which process it is"
 
     def kind(self, c: Connection, name: str) -> str:
-        found = c.sa.exec_driver_sql(f"SELECT type FROM {self._master(c)} WHERE {SAME}", (name,)).all()
+        found = c.sa.exec_driver_sql(f"SELECT type FROM {master(c)} WHERE {SAME}", (name,)).all()
         kinds = [kind for (kind,) in found if kind != "trigger"]
         return str(kinds[0]) if kinds else ""
 
     def tables(self, c: Connection, prefix: str) -> list[str]:
-        query = f"SELECT name FROM {self._master(c)} WHERE type = 'table' AND substr(name, 1, ?) = ?"
+        query = f"SELECT name FROM {master(c)} WHERE type = 'table' AND substr(name, 1, ?) = ?"
         return [name for (name,) in c.sa.exec_driver_sql(query, (len(prefix), prefix))]
-
-    def _master(self, c: Connection) -> str:
-        return "sqlite_master" if c.schema is None else f"{c.quote(c.schema)}.sqlite_master"
 
     def misname(self, name: str) -> str:
         if not name or "\0" in name:
@@ -292,5 +303,5 @@ class Sqlite:
 def _strict(c: Connection, name: str) -> bool:
     with contextlib.suppress(OperationalError):  # SQLite before 3.37 has neither
         query = f"SELECT strict FROM pragma_table_list WHERE schema = ? AND {SAME}"
-        return bool(c.sa.exec_driver_sql(query, (c.schema or "main", name)).scalar())
+        return bool(c.sa.exec_driver_sql(query, (c.schema, name)).scalar())
     return False

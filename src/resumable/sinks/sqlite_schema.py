@@ -11,7 +11,7 @@ from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.sqltypes import arrow_type, declared_type
 
-__all__ = ["affinity", "checks", "declaration", "describe", "features"]
+__all__ = ["affinity", "checks", "declaration", "describe", "features", "master"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -70,7 +70,12 @@ def describe(c: Connection, name: str) -> Table:
 
 
 def _at(c: Connection) -> str:
-    return "" if c.schema is None else f"{c.quote(c.schema)}."
+    return f"{c.quote(c.schema)}."
+
+
+def master(c: Connection) -> str:
+    """SQLite's catalog of the schema in use, for SQL."""
+    return "sqlite_temp_master" if c.schema == "temp" else f"{_at(c)}sqlite_master"
 
 
 def _keys(c: Connection, name: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], str]]:
@@ -109,7 +114,7 @@ def _referrers(c: Connection, name: str) -> Iterator[Referrer]:
 def features(c: Connection, name: str) -> Features:
     """The statement that would make the table, and what speaks of it. SQLite has no identity of tables."""
     statement, dependents = None, []
-    query = f"SELECT type, name, tbl_name, sql FROM {_at(c)}sqlite_master WHERE sql IS NOT NULL ORDER BY type, name"
+    query = f"SELECT type, name, tbl_name, sql FROM {master(c)} WHERE sql IS NOT NULL ORDER BY type, name"
     for kind, what, table, sql in c.sa.exec_driver_sql(query).all():
         if kind == "table" and fold(what) == fold(name):
             statement = sql
@@ -137,8 +142,7 @@ def _declared(c: Connection, column: Column) -> str:
 
 def checks(c: Connection, table: Table) -> list[str]:
     """The table's CHECK constraints, but for those over computed columns."""
-    master = f"{_at(c)}sqlite_master"
-    query = f"SELECT sql FROM {master} WHERE type = 'table' AND {SAME}"
+    query = f"SELECT sql FROM {master(c)} WHERE type = 'table' AND {SAME}"
     text = c.sa.exec_driver_sql(query, (table.name,)).scalar() or ""
     computed = {fold(column.name) for column in table.columns if column.generated}
     return [check for check, names in _checks(text) if not names & computed]

@@ -55,6 +55,7 @@ class SqlWriter:
                     do=refusal.do,
                 )
             self.last = recover(c, self._ledger, claim, last, birth)
+        self._sink = sink.begun(c, self.last)
         self._layout: Layout | None = birth.layout
         self._made = False
         self._shape: object = None
@@ -229,7 +230,7 @@ class SqlWriter:
     def stands(self) -> bool:
         """See `Writer.stands`."""
         with self._c.errors(f"Table {self._sink.table!r} can't be looked at"), self._c.reading():
-            return still_there(self._c, self._sink.table, self._sink.if_exists, self.last)
+            return self._here() and still_there(self._c, self._sink.table, self._sink.if_exists, self.last)
 
     def __enter__(self) -> Self:
         return self
@@ -269,7 +270,7 @@ class SqlWriter:
         if self._made and self._layout is not None:
             return self._layout
         c, state = self._c, self._state
-        if (state["table"], state["schema"]) != (self._sink.table, c.schema):
+        if not self._here():
             raise TargetChanged(
                 f"Run {self._claim.run!r} was begun into {state['table']!r}, not {self._sink.table!r}.",
                 safe="Nothing was changed.",
@@ -290,6 +291,11 @@ class SqlWriter:
                 make(c, state["staging"], self._layout, self._check)
         self._made = True
         return self._layout
+
+    def _here(self) -> bool:
+        """Whether the run was begun into this very table."""
+        state, c = self._state, self._c
+        return not state or (state["table"], state["schema"] or c.schema) == (self._sink.table, c.schema)
 
     def _again(self, staging: str | None) -> Layout:
         state, key = self._state, tuple(self._state["key"])

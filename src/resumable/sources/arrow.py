@@ -40,6 +40,16 @@ class ArrowSource:
         else:
             self._table, self._kind = table(data), f"a {type(data).__module__.partition('.')[0]} {type(data).__name__}"
 
+    @property
+    def address(self) -> str:
+        """A hash of all of the columns and values; "" of a stream, whose rows nobody knows beforehand."""
+        if self._table is None:
+            return ""
+        digest = hashlib.sha256(repr([(field.name, str(field.type)) for field in self.schema()]).encode())
+        for start in range(0, self._table.num_rows, MAX_ROWS):
+            digest.update(_digest(self._table.slice(start, MAX_ROWS)).encode())
+        return f"rows {digest.hexdigest()}"
+
     def identity(self) -> dict[str, Json]:
         """Columns, rows and a hash of both ends; of a stream only the columns can be known beforehand."""
         columns = [[field.name, str(field.type)] for field in self.schema()]

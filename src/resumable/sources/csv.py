@@ -88,6 +88,11 @@ class CsvSource:
             raise usage("max_record, block_size and block_rows are at least 1.", "Leave them out.")
         self.max_record, self.block_size, self.block_rows = max_record, block_size, block_rows
 
+    @property
+    def address(self) -> str:
+        """The file's one path."""
+        return os.path.realpath(self.path)
+
     def identity(self) -> dict[str, Json]:
         """See `Source.identity`: size, head, tail, and whether it was written to; not where it lies."""
         with open_file(self.path) as file:

@@ -78,7 +78,10 @@ WHOLE = Key((), (), "no key", proven=True)
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, view or query: `sql` is what stands behind FROM, `about` how many rows the database guesses."""
+    """A table, view or query: `sql` is what stands behind FROM, `about` how many rows the database guesses.
+
+    `full` is a table's one name, however it was spelled; `note`, what people should know of how it was found.
+    """
 
     name: str
     sql: str
@@ -86,6 +89,8 @@ class Relation:
     keys: tuple[Key, ...] = ()
     about: int | None = None
     is_query: bool = False
+    full: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from resumable.errors import SourceError
 from resumable.protocols import MAX_BYTES, MAX_ROWS
 from resumable.sources.keyset import Chunk, Column, Key, Misfit, Relation, is_query, unknown
 from resumable.sqltypes import arrow_type, declared_type
+from resumable.tables import full_name, locate
 
 __all__ = ["Postgres"]
 
@@ -35,9 +36,8 @@ _SETTINGS = {
 }
 
 _TABLE = """
-SELECT c.oid, n.nspname, c.relname, c.relkind IN ('r', 'm') AND NOT c.relhassubclass OR c.relkind = 'p', c.reltuples
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
+SELECT c.oid, c.relkind IN ('r', 'm') AND NOT c.relhassubclass OR c.relkind = 'p', c.reltuples
+FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(%s)"""
 
 _KEYS = """
 SELECT i.indisprimary, array_agg(a.attname::text ORDER BY k.place), bool_and(a.attnotnull)
@@ -70,28 +70,25 @@ class Postgres:
         return driver
 
     def relation(self, driver: Any, what: str, schema: str | None) -> Relation:
-        """Look up a table or view by its exact name, or by schema.name; or prepare a query."""
+        """Look up a table or view; or prepare a query."""
         if is_query(what):
             sql = f"({what.strip().rstrip(';')}\n) AS q"
             return Relation("the query", sql, self._columns(driver, sql), is_query=True)
-        paths = [[schema, what] if schema else [what]]
-        if not schema and "." in what:
-            paths.append(what.split(".", 1))
-        for path in paths:
-            quoted = ".".join(map(_quote, path))
-            row = driver.execute(_TABLE, (quoted,)).fetchone()
-            if row is None:
-                continue
-            oid, space, table, whole, about = row
-            sql = f"{_quote(space)}.{_quote(table)}"
-            keys = [
-                Key(tuple(names), tuple(map(_quote, names)), "primary key" if primary else "unique key", proven=True)
-                for primary, names, full in (driver.execute(_KEYS, (oid,)) if whole else ())
-                if full
-            ]
-            return Relation(table, sql, self._columns(driver, sql), tuple(keys), int(about) if about > 0 else None)
-        known = [name for (name,) in driver.execute(_NAMES, (schema, schema))]
-        raise unknown(what, known, f"schema {schema!r}" if schema else "the database's search path")
+        where = locate(self.name, lambda sql, *values: driver.execute(sql, values or None).fetchall(), what, schema)
+        if where.schema is None or not where.there:
+            space = schema if schema is not None else None if where.table == what else where.schema
+            known = [name for (name,) in driver.execute(_NAMES, (space, space))]
+            raise unknown(where.table, known, "the database's search path" if space is None else f"schema {space!r}")
+        sql = f"{_quote(where.schema)}.{_quote(where.table)}"
+        oid, whole, about = driver.execute(_TABLE, (sql,)).fetchone()
+        keys = [
+            Key(tuple(names), tuple(map(_quote, names)), "primary key" if primary else "unique key", proven=True)
+            for primary, names, full in (driver.execute(_KEYS, (oid,)) if whole else ())
+            if full
+        ]
+        guess = int(about) if about > 0 else None
+        full = full_name(self.name, where.schema, where.table)
+        return Relation(where.table, sql, self._columns(driver, sql), tuple(keys), guess, full=full, note=where.note)
 
     def _columns(self, driver: Any, sql: str) -> tuple[Column, ...]:
         result = driver.execute(f"SELECT * FROM {sql} LIMIT 0").pgresult

@@ -32,11 +32,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
-from resumable.database import connect, lost, plain_url, reason, remedy, unreachable
+from resumable.database import connect, lost, plain_url, reason, remedy, sqlite_file, unreachable
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
+from resumable.naming import place, table_name
 from resumable.protocols import Batch
 from resumable.sources.keyrange import Opened, key_range, not_unique, refuse_nulls, refuse_twins, renumbered, shown
-from resumable.sources.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences
+from resumable.sources.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences, is_query
 from resumable.sources.postgresql import Postgres
 from resumable.sources.sqlite import Sqlite
 
@@ -85,6 +86,12 @@ class SqlSource:
     def url(self) -> str:
         """The database, without a password."""
         return plain_url(self._engine.url)
+
+    @property
+    def address(self) -> str:
+        """The database, whoever connects to it and how, and what is read of it."""
+        what = self.what if is_query(self.what) else table_name(self._engine, self.schema_name, self.what)
+        return f"{place(self._engine)} {what}"
 
     def identity(self) -> dict[str, Json]:
         """Columns, key, and its range now. Raises `SourceError` for what isn't there, or can't be read on from."""
@@ -151,9 +158,10 @@ class SqlSource:
                 else "which you say is unique; NULLs and repeated keys are looked for while reading"
             )
             return (
-                f"Reads {at.relation.name} of {self.url} in the order of its {at.key.why} "
+                f"Reads {at.relation.full or at.relation.name} of {self.url} in the order of its {at.key.why} "
                 f"({', '.join(at.key.names)}), {proof}. A session sees one snapshot; a resumed run goes on after the "
                 "last key, up to the greatest key there was when it began."
+                + (f" Mind: {at.relation.note}." if at.relation.note else "")
             )
 
     # --------------------------------------------------------------------------------------- inside
@@ -161,9 +169,7 @@ class SqlSource:
     @contextlib.contextmanager
     def _open(self) -> Iterator[Opened]:
         """A connection in a transaction, what it reads, and the key; closed at once when left."""
-        url = self._engine.url
-        if url.get_backend_name() == "sqlite":
-            _refuse_missing(url.database)
+        _refuse_missing(sqlite_file(self._engine.url))
         driver: Any = None
         try:
             with self._engine.connect() as connection:
@@ -225,8 +231,8 @@ class SqlSource:
     def _face(self, at: Opened) -> dict[str, Json]:
         """What of an identity can be told without looking at rows."""
         columns = [[column.name, column.declared] for column in at.relation.columns]
-        what = f"{self.schema_name}.{self.what}" if self.schema_name else self.what
-        return {"what": " ".join(what.split()), "columns": columns, "key": list(at.key.names)}
+        what = at.relation.full or " ".join(self.what.split())
+        return {"what": what, "columns": columns, "key": list(at.key.names)}
 
 
 # ------------------------------------------------------------------------------------------ batches
@@ -297,5 +303,5 @@ def _as_text(column: str) -> str:
 
 def _refuse_missing(file: str | None) -> None:
     """SQLite would make the file."""
-    if file and file != ":memory:" and not file.startswith("file:") and not os.path.isfile(file):
+    if file is not None and not os.path.isfile(file):
         raise SourceError(f"There is no file {file}.", safe="Nothing was changed.", do="Check the database's path.")

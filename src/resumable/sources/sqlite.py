@@ -19,11 +19,12 @@ import sqlalchemy as sa
 
 from resumable.checkpoint import Json
 from resumable.errors import SourceError
-from resumable.folding import SAME, fold
+from resumable.folding import fold
 from resumable.protocols import MAX_BYTES, MAX_ROWS
 from resumable.sources.keyset import Chunk, Column, Key, Misfit, Relation, is_query, unknown
 from resumable.sources.sqlite_values import array, fits, natural
 from resumable.sqltypes import arrow_type, declared_type
+from resumable.tables import full_name, locate
 
 __all__ = ["Sqlite"]
 
@@ -46,23 +47,22 @@ class Sqlite:
         return driver
 
     def relation(self, driver: Any, what: str, schema: str | None) -> Relation:
-        """Look up a table or view, as `name` or `database.name`; or prepare a query."""
+        """Look up a table or view; or prepare a query."""
         if is_query(what):
             sql = f"({what.strip().rstrip(';')}\n) AS q"
             return Relation("the query", sql, _query_columns(driver, sql), is_query=True)
-        paths = [(schema, what)]
-        if not schema and "." in what:
-            paths.append(tuple(what.split(".", 1)))  # type: ignore[arg-type]
-        for space, name in paths:
-            row = _look_up(driver, space, name)
-            if row is not None:
-                space, table, kind = row
-                sql = f"{_quote(space)}.{_quote(table)}"
-                info = driver.execute(f"PRAGMA {_quote(space)}.table_xinfo({_quote(table)})").fetchall()
-                columns = tuple(Column(name, declared) for _, name, declared, _, _, _, hidden in info if hidden != 1)
-                keys = _keys(driver, space, table, info) if kind == "table" else ()
-                return Relation(table, sql, columns, keys)
-        raise unknown(what, _tables(driver, schema), f"database {schema!r}" if schema else "the database")
+        where = locate(self.name, lambda sql, *values: driver.execute(sql, values).fetchall(), what, schema)
+        if where.schema is None or not where.there:
+            space = schema if schema is not None else None if where.table == what else where.schema
+            known = _tables(driver, space)
+            raise unknown(where.table, known, "the database" if space is None else f"database {space!r}")
+        space, table = where.schema, where.table
+        sql = f"{_quote(space)}.{_quote(table)}"
+        info = driver.execute(f"PRAGMA {_quote(space)}.table_xinfo({_quote(table)})").fetchall()
+        columns = tuple(Column(name, declared) for _, name, declared, _, _, _, hidden in info if hidden != 1)
+        plain = driver.execute(f"SELECT 1 FROM {_master(space)} WHERE type = 'table' AND name = ?", (table,)).fetchone()
+        keys = _keys(driver, space, table, info) if plain else ()
+        return Relation(table, sql, columns, keys, full=full_name(self.name, space, fold(table)), note=where.note)
 
     def fold(self, name: str) -> str:
         """See `Dialect.fold`."""
@@ -153,15 +153,6 @@ def _spaces(driver: Any, schema: str | None) -> list[str]:
 def _tables(driver: Any, schema: str | None) -> list[str]:
     sql = "SELECT name FROM {} WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
     return [name for space in _spaces(driver, schema) for (name,) in driver.execute(sql.format(_master(space)))]
-
-
-def _look_up(driver: Any, schema: str | None, name: str) -> tuple[str, str, str] | None:
-    for space in _spaces(driver, schema):
-        sql = f"SELECT name, type FROM {_master(space)} WHERE type IN ('table', 'view') AND {SAME}"
-        row = driver.execute(sql, [name]).fetchone()
-        if row is not None:
-            return space, *row
-    return None
 
 
 def _keys(driver: Any, space: str, table: str, info: list[tuple[Any, ...]]) -> tuple[Key, ...]:

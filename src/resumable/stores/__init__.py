@@ -16,7 +16,7 @@ from resumable.stores.sql import SqlStore
 
 __all__ = ["FileStore", "MemoryStore", "RedisStore", "SqlStore", "open_store"]
 
-_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(file|sqlite|postgresql|redis|rediss):")
+_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(file|sqlite|postgresql|postgres|redis|rediss):")
 
 
 def open_store(where: str | os.PathLike[str] | CheckpointStore | None = None) -> CheckpointStore:

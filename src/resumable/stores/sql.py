@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from resumable.checkpoint import Record
-from resumable.database import connect, plain_url, reason, remedy, resolved_url, unreachable
+from resumable.database import connect, plain_url, reason, remedy, resolved_url, sqlite_file, unreachable
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 
 __all__ = ["SqlStore"]
@@ -193,9 +193,8 @@ class SqlStore:
 
     def _missing_file(self) -> bool:
         """Whether this is a SQLite file that isn't there: connecting would make it."""
-        url = self._engine.url
-        named = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-        return named and not str(url.database).startswith("file:") and not os.path.exists(str(url.database))
+        file = sqlite_file(self._engine.url)
+        return file is not None and not os.path.exists(file)
 
     def _adopt(self) -> None:
         """Connections are this process's from here on, and closed with the store if the engine is its own."""
@@ -247,7 +246,7 @@ def _patient(database: str | URL) -> URL:
     url = resolved_url(database)
     waits: dict[str, str] = {}
     if url.get_backend_name() == "sqlite":
-        if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
+        if sqlite_file(url) is None:
             raise UsageError(
                 "A SQLite database in memory can't be a checkpoint store.",
                 safe="Nothing was touched.",
