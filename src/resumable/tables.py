@@ -58,9 +58,8 @@ def locate(backend: str, ask: Ask, name: str, schema: str | None) -> Where:
     home = book.home()
     if not dot:
         return Where(home, name, there=False) if home is None else _noted(backend, home, name, there=False)
-    return Where(
-        home, name, there=False, note=f"no schema is called {before!r}, so the table's name is {name!r}, dot and all"
-    )
+    why = f", since there is no schema {before!r}" if before and rest else ""
+    return Where(home, name, there=False, note=f"{name!r} is taken for the table's whole name, dot and all{why}")
 
 
 def _within(book: _Book, space: str | None, name: str) -> Where:

@@ -183,8 +183,8 @@ class SqlSink:
             raise TargetChanged(
                 f"Run {run!r} was begun into {was}, and {self.table!r} now means {is_}.",
                 safe="Nothing was changed.",
-                do=f"schema= (--schema) says which table is meant; for {is_} give the run a name of its own, or begin"
-                " anew (--restart, pipeline.restart()).",
+                do=f"schema= (--schema) says which table is meant; for {is_} give the run a name of its own (name=,"
+                " --name), or begin anew (--restart, pipeline.restart()).",
             )
         if loaded or held.schema is None:
             return self._at(c, now)
