@@ -15,4 +15,5 @@ def shout(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.set_column(at, "name", pc.utf8_upper(batch["name"]))
 
 
+# A frame has no path: the run is named after its content, so that this script, run again, goes on or has nothing to do.
 print(resumable.upload(frame, "sqlite:///frames.db", "names", transform=shout).run())

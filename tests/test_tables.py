@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pathlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -244,7 +245,9 @@ def renamed(database: Database) -> Database:
     database.make("sales", "orders", -1)
     assert 0 < begun(upload(database, "sales.orders", "many.csv")).rows < MANY - 1
     other_table(database)
-    with pytest.raises(TargetChanged, match=r"schema=.*name=.*--restart"):
+    with pytest.raises(
+        TargetChanged, match=r"For sales.orders say 'orders', schema='sales' and name='.*For .*--restart"
+    ):
         upload(database, "sales.orders", "many.csv").run()
     return database
 
@@ -253,7 +256,7 @@ WHOLE = list(range(1, MANY))
 
 
 def test_schema_says_which_table_is_meant(renamed: Database) -> None:
-    """The same run goes on. Completed, it isn't "nothing to do" for the other table, until that is gone."""
+    """The same run goes on, whose name that is already. Completed, it isn't "nothing to do" for the other table, until that is gone."""
     done = upload(renamed, "orders", "many.csv", schema="sales").run()
     assert (done.sessions, done.rows) == (2, MANY - 1)
     assert renamed.found() == {("sales", "orders"): [-1, *WHOLE], (renamed.default, "sales.orders"): [7]}
@@ -378,6 +381,22 @@ def test_another_search_path_in_mid_run_is_another_table(postgres: str) -> None:
     resumable.upload("many.csv", postgres, "orders", every=0).terminate()
     with psycopg.connect(postgres) as c:
         assert c.execute("select count(*) from pg_tables where schemaname in ('app', 'public')").fetchone() == (0,)
+
+
+def test_a_table_that_comes_earlier_in_the_search_path_is_another_one(postgres: str) -> None:
+    """The error's advice names the table that was meant, and the run: the default name wouldn't be the same."""
+    with psycopg.connect(postgres, autocommit=True) as c:
+        c.execute("create schema app")
+        url = postgres + "?options=-csearch_path%3Dapp,public"
+        begun(resumable.upload("many.csv", url, "orders", every=0))
+        c.execute("create table public.orders (id bigint)")
+        with pytest.raises(TargetChanged) as caught:
+            resumable.upload("many.csv", url, "orders", every=0).run()
+        told = re.search(r"say '(\w+)', schema='(\w+)' and name='(\S+)'\.", str(caught.value))
+        assert told
+        table, schema, name = told.groups()
+        assert resumable.upload("many.csv", url, table, schema=schema, name=name).run().sessions == 2
+        assert c.execute("select count(*) from app.orders").fetchone() == (MANY - 1,)
 
 
 def test_a_table_that_would_be_gone_with_its_connection_is_refused(folder: pathlib.Path) -> None:

@@ -143,7 +143,9 @@ def _parser(*, query: bool) -> argparse.ArgumentParser:
 def _upload(up: argparse.ArgumentParser) -> None:
     up.add_argument("source", metavar="SOURCE", help="path of the CSV file")
     up.add_argument("target", metavar="TARGET", help="URL of the database: sqlite:///shop.db, postgresql://me@db/shop")
-    up.add_argument("table", metavar="TABLE", help="name of the table to load into")
+    up.add_argument(
+        "table", metavar="TABLE", help="name of the table to load into; schema.table where there is such a schema"
+    )
 
     how = up.add_argument_group("the table")
     how.add_argument(
@@ -215,7 +217,9 @@ def _export(out: argparse.ArgumentParser, *, query: bool) -> None:
     out.usage = "resumable export SOURCE TABLE TARGET [options]\n       resumable export SOURCE --query SQL [--key COL] TARGET [options]"
     out.add_argument("source", metavar="SOURCE", help="URL of the database: sqlite:///shop.db, postgresql://me@db/shop")
     if not query:
-        out.add_argument("table", metavar="TABLE", help="name of the table or view; left out with --query")
+        out.add_argument(
+            "table", metavar="TABLE", help="name of the table or view, or schema.table; left out with --query"
+        )
     out.add_argument("target", metavar="TARGET", help="path of the CSV file")
 
     rows = out.add_argument_group("the rows")

@@ -69,6 +69,7 @@ class Source(Protocol):
 
     A source that may change without `changed` being able to tell, as a table may, says so by `volatile = True`:
     a completed run over it is run anew where the sink's `if_exists` is "replace".
+    MAY: have an `address`, a text that tells it from other sources in any process; runs are named after it.
     """
 
     def identity(self) -> dict[str, Json]:

@@ -180,11 +180,12 @@ class SqlSink:
         loaded = last.outcome == "completed" and last.over
         if held.there if loaded else not last.outcome:
             was, is_ = (full_name(c.dialect.name, str(x.schema), x.table) for x in (then, now))
+            back = f"For {was} say {then.table!r}, schema={then.schema!r} and name={run!r}. " if held.schema else ""
             raise TargetChanged(
                 f"Run {run!r} was begun into {was}, and {self.table!r} now means {is_}.",
                 safe="Nothing was changed.",
-                do=f"schema= (--schema) says which table is meant; for {is_} give the run a name of its own (name=,"
-                " --name), or begin anew (--restart, pipeline.restart()).",
+                do=f"{back}For {is_} give the run a name of its own (name=, --name), or begin anew (--restart,"
+                " pipeline.restart()).",
             )
         if loaded or held.schema is None:
             return self._at(c, now)
