@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 
 import resumable
 from memory import MemorySource
+from resumable.checkpoint import Checkpoint
 from resumable.database import resolved_url, sqlite_file
 from resumable.errors import SourceError, UsageError
 from resumable.naming import place
@@ -206,6 +207,14 @@ def test_a_lost_store_does_not_tell_spellings_apart(folder: pathlib.Path) -> Non
         getattr(resumable.upload("many.csv", url, spelling, every=0, store=f"{act}-two"), act)()
     assert rows_of(folder / "run.db", "select count(*) from many") == [(140_000,)]
     assert rows_of(folder / "terminate.db", "select count(*) from sqlite_master") == [(0,)]
+
+
+def test_where_the_table_lies_is_no_option() -> None:
+    """A run that kept its schema among the options, as it was kept at first, goes on; the sink looks at where it is."""
+    was = Checkpoint(number=3, definition={"options": {"schema": "sales", "key": []}})
+    plan = resumable.upload("orders.csv", SHOP, "orders", schema="main", name="mine")._plan
+    plan.definition = {"options": {"key": []}}
+    assert plan.agreed(was) == was
 
 
 def test_postgres_is_taken_wherever_a_url_is(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
