@@ -150,6 +150,20 @@ def test_postgresql_refuses_what_it_would_round(postgres: str, tmp_path: Path) -
         assert target.all(f'SELECT count(*) FROM "{declared}"') == [(0,)], declared
 
 
+@pytest.mark.parametrize("text", ["29.02.2024", "2024-02-29 10:00", "tomorrow"])
+def test_what_a_transform_makes_of_a_column_that_goes_as_text_is_looked_at(
+    postgres: str, tmp_path: Path, text: str
+) -> None:
+    """PostgreSQL reads many a notation of dates, by its settings; only the plain one gets that far."""
+    Target(postgres).do("CREATE TABLE t (id int, v date)")
+
+    def other(rows: pa.RecordBatch) -> pa.RecordBatch:
+        return rows.set_column(1, rows.schema.field(1), pa.array([text] * rows.num_rows, pa.string()))
+
+    with pytest.raises(BadRow, match="isn't written as date is here"):
+        append(Target(postgres), ["infinity"], tmp_path, transform=other)
+
+
 def test_what_postgresql_exports_it_takes_back(postgres: str, tmp_path: Path) -> None:
     """NaN and infinities, into the table as it was, and into a new one."""
     target = Target(postgres)
