@@ -130,6 +130,18 @@ def test_rows_in_conflict_are_set_aside_and_the_others_published(target: Target,
     assert target.staging() == []
 
 
+def test_names_with_signs_in_them_are_names(target: Target, tmp_path: Path) -> None:
+    """Braces, percent signs, quotes, and the names that the queries use themselves."""
+    odd = '{0} %s "first" :x'
+    table = pa.table({odd: [1, 2, 1], "first": [1, 2, 3], "k0": [1, 2, 3], "n": [1, 2, 3], "other": [4, 5, 6]})
+    run(target.url, table, tmp_path / "aside", key=(odd, "first", "k0"))
+    assert aside(tmp_path / "aside") == []
+    target.do("drop table t", "delete from resumable_ledger")
+    run(target.url, table, tmp_path / "aside", key=odd)
+    assert target.all("select n, other from t") == [(2, 5)]
+    assert [reason for _, reason, _ in aside(tmp_path / "aside")] == [shared(odd, 3), shared(odd, 1)]
+
+
 def test_without_quarantine_the_error_s_advice_ends_the_run(target: Target, tmp_path: Path) -> None:
     """`BadRow` says that such rows can be put aside: the same run, told so, goes on to its end."""
     table, store = rows("id w", (1, "a"), (2, "b"), (1, "c")), MemoryStore()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from resumable.sinks.connection import Connection
 from resumable.sinks.dialect import ROW, Foreign, Layout, Unique
 
-__all__ = ["Conflict", "conflicts", "same", "terms"]
+__all__ = ["Conflict", "conflicts", "terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,21 @@ def _conflicts(c: Connection, name: str, staged: str, layout: Layout, parents: s
 
 def _twice(c: Connection, staged: str, unique: Unique) -> Conflict:
     """Rows of the input that share a unique key."""
-    filled = "" if unique.nulls else " WHERE " + " AND ".join(f"{c.quote(x)} IS NOT NULL" for x in unique.columns)
+    keys, filled = terms(c, unique, "x."), ""
+    if not unique.nulls:
+        filled = " WHERE " + " AND ".join(f"x.{c.quote(column)} IS NOT NULL" for column in unique.columns)
+    # All under names of our own, which can't be those of the key's columns.
+    named_keys = ", ".join(f"x.{c.quote(column)} AS k{at}" for at, column in enumerate(unique.columns))
     found = (
-        f"SELECT {c.list(unique.columns)}, min({ROW}) AS resumable_first, max({ROW}) AS resumable_last"
-        f" FROM {staged} x{filled} GROUP BY {', '.join(terms(c, unique))} HAVING count(*) > 1"
+        f"SELECT {named_keys}, min(x.{ROW}) AS first, max(x.{ROW}) AS last FROM {staged} x{filled}"
+        f" GROUP BY {', '.join(keys)} HAVING count(*) > 1"
     )
-    other = f"CASE WHEN s.{ROW} = d.resumable_first THEN d.resumable_last ELSE d.resumable_first END"
+    match = _same(unique, terms(c, unique, "s."), [f"d.k{at}" for at in range(len(keys))])
+    other = f"CASE WHEN s.{ROW} = d.first THEN d.last ELSE d.first END"
     named = _names(unique.columns)
     return Conflict(
         unique.columns,
-        f"SELECT s.{ROW} AS n, {other} AS other FROM {staged} s JOIN ({found}) d ON {same(c, unique, 's.', 'd.')}",
+        f"SELECT s.{ROW} AS n, {other} AS other FROM {staged} s JOIN ({found}) d ON {match}",
         f"Rows of the source share the unique key ({named}): {{}}.",
         f"shares the unique key ({named}) with row {{}}",
         paired=True,
@@ -76,10 +81,10 @@ def _twice(c: Connection, staged: str, unique: Unique) -> Conflict:
 
 def _present(c: Connection, staged: str, target: str, unique: Unique) -> Conflict:
     """Rows whose unique key the table has."""
-    named = _names(unique.columns)
+    named, match = _names(unique.columns), _same(unique, terms(c, unique, "t."), terms(c, unique, "s."))
     return Conflict(
         unique.columns,
-        f"SELECT s.{ROW} AS n FROM {staged} s JOIN {target} t ON {same(c, unique, 't.', 's.')}",
+        f"SELECT s.{ROW} AS n FROM {staged} s JOIN {target} t ON {match}",
         f"The table has the unique key ({named}) of {{}} already.",
         f"the table has its unique key ({named}) already",
     )
@@ -103,11 +108,10 @@ def _orphans(c: Connection, staged: str, layout: Layout, key: Foreign, inside: s
     )
 
 
-def same(c: Connection, unique: Unique, left: str, right: str) -> str:
+def _same(unique: Unique, left: Sequence[str], right: Sequence[str]) -> str:
     """That two rows have one key. Arrays of one element let NULL equal NULL, and are hashed and merged all the same."""
     form = "ARRAY[{}] = ARRAY[{}]" if unique.nulls else "{} = {}"
-    pairs = zip(terms(c, unique, left), terms(c, unique, right), strict=True)
-    return " AND ".join(form.format(a, b) for a, b in pairs)
+    return " AND ".join(form.format(a, b) for a, b in zip(left, right, strict=True))
 
 
 def terms(c: Connection, unique: Unique, prefix: str = "") -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from resumable.sinks.connection import Connection
 
 __all__ = [
+    "AGE",
     "ROW",
     "WHY",
     "Column",
@@ -35,6 +36,8 @@ __all__ = [
 
 ROW = "resumable_row"
 """The source's number of a staged row: it grows in the order of arrival."""
+AGE = "resumable_age"
+"""In an upsert, how many rows of its key come after a staged row, and one."""
 WHY = "resumable_why"
 """Why a staged row can't be published; the column comes when staging is looked through for such rows."""
 

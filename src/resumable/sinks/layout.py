@@ -15,7 +15,7 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.casts import castable
 from resumable.sinks.connection import Connection, ours
-from resumable.sinks.dialect import ROW, WHY, Column, Layout, Mode, Table
+from resumable.sinks.dialect import AGE, ROW, WHY, Column, Layout, Mode, Table
 from resumable.sinks.ledger import NAME as LEDGER
 from resumable.sinks.published import holds_rows, irreplaceable, made_it
 from resumable.sqltypes import plain
@@ -134,7 +134,7 @@ def _names(c: Connection, name: str, schema: pa.Schema) -> None:
         if same in seen:
             _refuse(f"Columns {seen[same]!r} and {column!r} would be one in the target.", "Rename one of them.")
         seen[same] = column
-    for taken in (ROW, WHY):
+    for taken in (AGE, ROW, WHY):
         if taken in seen:
             _refuse(f"A column is called {taken!r}, a name that staging needs.", "Rename it.")
     if not seen:

@@ -13,7 +13,7 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import BadRow, TargetError, TargetExists
 from resumable.sinks.conflicts import Conflict, conflicts, terms
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Layout
+from resumable.sinks.dialect import AGE, ROW, Layout
 from resumable.sinks.published import irreplaceable
 
 __all__ = ["publish"]
@@ -105,8 +105,8 @@ class _Publishing:
         act = f"DO UPDATE SET {', '.join(rest)}" if rest else "DO NOTHING"
         c.sql(
             f"INSERT INTO {self.target} ({columns}) {c.dialect.overriding(self.layout)}SELECT {columns} FROM ("
-            f"SELECT s.*, row_number() OVER (PARTITION BY {', '.join(by)} ORDER BY s.{ROW} DESC) AS resumable_age"
-            f" FROM {self.staged} s) l WHERE resumable_age = 1 ORDER BY {ROW}"
+            f"SELECT s.*, row_number() OVER (PARTITION BY {', '.join(by)} ORDER BY s.{ROW} DESC) AS {AGE}"
+            f" FROM {self.staged} s) l WHERE {AGE} = 1 ORDER BY {ROW}"
             f" ON CONFLICT ({', '.join(at)}) {act}"
         )
 
