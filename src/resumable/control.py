@@ -23,6 +23,7 @@ from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Re
 from resumable.errors import AlreadyRunning, NotHonoured, Superseded
 from resumable.liveness import _held, alive, me
 from resumable.requests import after, ask, submit
+from resumable.swaps import update
 
 __all__ = ["Claim", "alive", "ask", "claim", "may_live", "me", "status", "submit", "wait_until_idle"]
 
@@ -158,23 +159,21 @@ class Claim:
             self.asked = "pause"
         return self.asked
 
-    def _swap(self, change: object) -> Record:
-        assert callable(change)
-        while True:
-            record = self.store.load(self.name)
-            if record is None or record.claim != self.id:
-                self.lost = True
-                who = (
-                    "it was removed from the store" if record is None else f"{record.owner or 'another runner'} has it"
-                )
-                raise Superseded(
-                    f"Run {self.name!r} was taken over: {who}.",
-                    safe="What was committed is safe; this runner wrote nothing after that.",
-                    do="Look at it with `resumable status`.",
-                )
-            new: Record = change(replace(record, version=record.version + 1))
-            if self.store.swap(self.name, record.version, new):
-                return new
+    def _swap(self, change: Callable[[Record], Record]) -> Record:
+        def mine(record: Record | None) -> Record:
+            if record is not None and record.claim == self.id:
+                return change(replace(record, version=record.version + 1))
+            self.lost = True
+            who = "it was removed from the store" if record is None else f"{record.owner or 'another runner'} has it"
+            raise Superseded(
+                f"Run {self.name!r} was taken over: {who}.",
+                safe="What was committed is safe; this runner wrote nothing after that.",
+                do="Look at it with `resumable status`.",
+            )
+
+        _, new = update(self.store, self.name, mine)
+        assert new is not None
+        return new
 
     def _beat(self) -> None:
         due = time.monotonic() + BEAT
@@ -228,8 +227,9 @@ def _enter(
     store: CheckpointStore, name: str, token: str, takeover: bool, admit: Callable[[Record], None] | None
 ) -> tuple[Record, Record]:
     """Put a claim into the store; the record before, and the one with the claim in it."""
-    while True:
-        record = store.load(name) or Record()
+
+    def enter(record: Record | None) -> Record:
+        record = record or Record()
         if record.owner is not None and not takeover and _lives(store, name, record):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.owner.since))
             raise AlreadyRunning(
@@ -242,7 +242,7 @@ def _enter(
         mine = ClaimId(max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1, token)
         # A pause was meant for the claim before this one; terminate is meant for any, until the run is over.
         kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.over)
-        new = replace(
+        return replace(
             record,
             version=after(record, time.time()),
             claim=mine,
@@ -252,8 +252,10 @@ def _enter(
             falls=0 if record.owner is None else record.falls + 1,
             asked=record.asked if kept else "",
         )
-        if store.swap(name, record.version, new):
-            return record, new
+
+    found, new = update(store, name, enter)
+    assert new is not None
+    return found or Record(), new
 
 
 # --------------------------------------------------------------------------------------------- waiting

@@ -20,6 +20,9 @@ from resumable.protocols import Claimant, Writer
 
 __all__ = ["Opening"]
 
+RENEWALS = 8
+"""How often a claim is made newer than one in the target: a sink that refuses every claim must not keep us for ever."""
+
 
 @dataclass(slots=True)
 class Opening:
@@ -39,13 +42,14 @@ class Opening:
 
     def open(self, claim: Claim) -> Writer:
         """The open sink. A newer claim in it that my store doesn't know is no reason to stop: a clock has gone back."""
-        while True:
+        for _ in range(RENEWALS):
             try:
                 return self._open(claim)
             except Superseded as error:
                 if not error.epoch:
                     raise
                 claim.renew(error.epoch)  # refused if my store knows a newer claim as well
+        return self._open(claim)
 
     def save(self, claim: Claim, writer: Writer) -> Checkpoint:
         """The claim has outlived the opening; otherwise what the opening made goes again."""

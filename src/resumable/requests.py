@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
+from resumable.swaps import update
 
 __all__ = ["after", "ask", "submit"]
 
@@ -26,33 +27,37 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "ter
     Nothing is asked of a run that is over, and nothing else of one that is to be terminated. A run that nobody has
     begun is terminated by this alone.
     """
-    while True:
-        record = store.load(name)
+
+    def change(record: Record | None) -> Record | None:
         if record is None:
             return None
         idle, last = record.owner is None, record.checkpoint
         if last.over and idle and not (what == "pause" and record.asked == "resume"):
-            return record
+            return None
         if record.asked == "terminate" != what:
-            return record
+            return None
         asked: Literal["", "pause", "resume", "terminate"] = what
         if what == "pause" and idle:
             asked = ""  # there is nobody to pause: a worker is no longer asked to go on
         elif what == "terminate" and idle and not last.number:
             asked, last = "", replace(last, outcome="terminated", over=True)
-        new = replace(record, version=record.version + 1, asked=asked, asked_of=record.claim, checkpoint=last)
-        if store.swap(name, record.version, new):
-            return new
+        return replace(record, version=record.version + 1, asked=asked, asked_of=record.claim, checkpoint=last)
+
+    found, asked = update(store, name, change)
+    return asked or found
 
 
 def submit(store: CheckpointStore, name: str, first: Callable[[Checkpoint], Checkpoint]) -> Record:
     """Leave the run to a worker, known to the store or not; `first` makes the checkpoint to go on from of what is there."""
-    while True:
-        record = store.load(name) or Record()
+
+    def change(record: Record | None) -> Record:
+        record = record or Record()
         asked = record.asked if record.asked == "terminate" and not record.checkpoint.over else "resume"
-        new = replace(record, version=after(record, time.time()), checkpoint=first(record.checkpoint), asked=asked)
-        if store.swap(name, record.version, new):
-            return new
+        return replace(record, version=after(record, time.time()), checkpoint=first(record.checkpoint), asked=asked)
+
+    _, left = update(store, name, change)
+    assert left is not None
+    return left
 
 
 def after(record: Record, clock: float) -> int:

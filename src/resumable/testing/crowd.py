@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from resumable.checkpoint import CheckpointStore, Json, Record
+from resumable.swaps import update
 from resumable.testing.crashing import Line, Process
 
 __all__ = ["EACH", "PROCESSES", "add", "together"]
@@ -35,7 +36,9 @@ def together(act: Callable[[Line], Json], answers: int = 0) -> list[str]:
 def add(store: CheckpointStore) -> None:
     """Add one to a record, and again each time that it worked."""
     for _ in range(EACH):
-        while True:
-            record = store.load("sum") or Record()
-            if store.swap("sum", record.version, Record(record.version + 1, beat=record.beat + 1)):
-                break
+        update(store, "sum", _more)
+
+
+def _more(record: Record | None) -> Record:
+    record = record or Record()
+    return Record(record.version + 1, beat=record.beat + 1)
