@@ -1,5 +1,7 @@
 """The test of own_store.py."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import own_store
@@ -14,3 +16,7 @@ class TestLiteStore(StoreContract):
 
     def store(self, folder: Path) -> own_store.LiteStore:
         return own_store.LiteStore(folder / "runs.lite")
+
+    def damage(self, folder: Path) -> None:
+        with closing(sqlite3.connect(folder / "runs.lite")) as database, database:
+            database.execute("update runs set record = substr(record, 1, 20)")

@@ -9,7 +9,7 @@ An upload that goes on from its last commit, whatever stopped it:
 """
 
 from resumable import errors, sinks, sources, stores
-from resumable.checkpoint import Checkpoint, CheckpointStore
+from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Record
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -34,7 +34,7 @@ from resumable.errors import (
 from resumable.export import export
 from resumable.pipeline import Pipeline, runs
 from resumable.progress import Progress
-from resumable.protocols import Batch, Reject, Sink, Source, Writer
+from resumable.protocols import Batch, Claimant, Reject, Sink, Source, Writer
 from resumable.run import Run
 from resumable.upload import upload
 
@@ -47,6 +47,8 @@ __all__ = [
     "Batch",
     "Checkpoint",
     "CheckpointStore",
+    "ClaimId",
+    "Claimant",
     "ConnectionLost",
     "CorruptCheckpoint",
     "NotHonoured",
@@ -54,6 +56,7 @@ __all__ = [
     "Paused",
     "Pipeline",
     "Progress",
+    "Record",
     "Reject",
     "ResumableError",
     "Run",

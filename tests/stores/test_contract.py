@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from jobs import execute
 from resumable.database import connect
 from resumable.stores import FileStore, MemoryStore, RedisStore, SqlStore
 from resumable.testing import StoreContract
@@ -34,6 +35,9 @@ class TestMemoryStore(StoreContract):
     def store(self, folder: Path) -> MemoryStore:
         return self.kept[folder]
 
+    def damage(self, folder: Path) -> None:
+        self.kept[folder]._texts["run"] = "{"
+
 
 class TestFileStore(Told):
     def store(self, folder: Path) -> FileStore:
@@ -52,6 +56,12 @@ class TestSqlStoreOnPostgresql(Told):
 
     def store(self, folder: Path) -> SqlStore:
         return SqlStore(self.url, table=folder.name)
+
+    def damage(self, folder: Path) -> None:
+        execute(self.url, f"""update "{folder.name}" set record = '{{'""")
+
+    def unreachable(self, folder: Path) -> SqlStore:
+        return SqlStore("postgresql://me@127.0.0.1:1/shop")
 
     def image(self, folder: Path) -> object:
         engine = connect(self.url)
@@ -73,6 +83,13 @@ class TestRedisStore(Told):
 
     def store(self, folder: Path) -> RedisStore:
         return RedisStore(f"{self.url}{folder.name}:")
+
+    def damage(self, folder: Path) -> None:
+        store = self.store(folder)
+        store._client.hset(store._key, "run", "1 {")
+
+    def unreachable(self, folder: Path) -> RedisStore:
+        return RedisStore("redis://127.0.0.1:1/0")
 
     def image(self, folder: Path) -> object:
         from redis import Redis

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from resumable.checkpoint import Record
-from resumable.stores import FileStore
-from resumable.testing import StoreContract
+from resumable.errors import CorruptCheckpoint, StoreError
+from resumable.stores import FileStore, MemoryStore
+from resumable.testing import Inconclusive, StoreContract
 
 
 class Unlocked(FileStore):
@@ -127,6 +129,67 @@ class Nowhere(FileStore):
         self.location = "somewhere"
 
 
+class Hopeful(FileStore):
+    """What can't be read isn't there."""
+
+    def load(self, name: str) -> Record | None:
+        try:
+            return super().load(name)
+        except CorruptCheckpoint:
+            return None
+
+
+class Overwriting(FileStore):
+    """Writes over what it can't read."""
+
+    def swap(self, name: str, version: int, record: Record | None) -> bool:
+        try:
+            return super().swap(name, version, record)
+        except CorruptCheckpoint:
+            self.path(name).unlink()
+            return super().swap(name, version, record)
+
+
+class Hiding(FileStore):
+    """Lists only what it can read."""
+
+    def names(self) -> list[str]:
+        return [name for name in super().names() if name in self.readable()]
+
+    def readable(self) -> Iterator[str]:
+        for name in super().names():
+            with suppress(CorruptCheckpoint):
+                self.load(name)
+                yield name
+
+
+class Blunt(FileStore):
+    """The system's own errors."""
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        yield
+
+
+class Absent(FileStore):
+    """What can't be reached isn't there."""
+
+    def load(self, name: str) -> Record | None:
+        with suppress(StoreError):
+            return super().load(name)
+        return None
+
+
+class Narrow(FileStore):
+    """Compares 31 bits of a version, and answers with all of it."""
+
+    def swap(self, name: str, version: int, record: Record | None) -> bool:
+        found = self.load(name)
+        return (found.version % 2**31 if found else 0) == version and super().swap(
+            name, found.version if found else 0, record
+        )
+
+
 FAULTS: list[tuple[type[FileStore], str, str]] = [
     (Unlocked, "processes_lose_no_update", "4 times 25 additions"),
     (Dawdling, "one_of_many_gets_the_run", "claims at once"),
@@ -139,6 +202,15 @@ FAULTS: list[tuple[type[FileStore], str, str]] = [
     (Eager, "looking_makes_nothing", "after looking"),
     (Undying, "a_record_is_removed_by_its_version", "was removed as version"),
     (Late, "a_swap_replaces_only_the_version_it_names", "went for version 0"),
+    (Hopeful, "a_record_that_cannot_be_read_is_no_missing_one", "damaged: should raise CorruptCheckpoint or StoreError, and answered None"),
+    (Overwriting, "a_record_that_cannot_be_read_is_no_missing_one", "in place of one that is damaged: it was taken"),
+    (Hiding, "a_record_that_cannot_be_read_is_no_missing_one", "The names, when a record is damaged"),
+    (Blunt, "a_store_that_cannot_be_reached_says_so", "Loading, with the store out of reach: should raise StoreError, and raised NotADirectoryError"),
+    (Absent, "a_store_that_cannot_be_reached_says_so", "Loading, with the store out of reach: should raise StoreError, and answered None"),
+    (Narrow, "versions_may_begin_at_the_clock", "was not found"),
+    (Narrow, "what_is_asked_reaches_the_claim", "breaks its contract"),
+    (Narrow, "a_killed_runner_is_succeeded_at_once", "breaks its contract"),
+    (Narrow, "an_older_claim_saves_nothing", "breaks its contract"),
     (Nowhere, "a_store_says_where_it_is", "another are at"),
 ]  # fmt: skip
 
@@ -156,5 +228,26 @@ def test_a_broken_store_is_caught(
         def store(self, folder: Path) -> Any:
             return store(folder / "runs")
 
-    with pytest.raises(AssertionError, match=rf"(?s){words}"):
+    with pytest.raises((AssertionError, StoreError), match=rf"(?s){words}"):
+        getattr(Contract(), f"test_{check}")()
+
+
+class Unseen(MemoryStore):
+    """A store that keeps nothing in the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    "check", ["a_record_that_cannot_be_read_is_no_missing_one", "a_store_that_cannot_be_reached_says_so"]
+)
+def test_a_store_whose_failures_cannot_be_made_is_inconclusive(check: str) -> None:
+    """Nothing is in the folder: the author has to say how a record is damaged, and a server is out of reach."""
+
+    class Contract(StoreContract):
+        def store(self, folder: Path) -> Any:
+            return Unseen(folder)
+
+    with pytest.raises(Inconclusive, match=r"Say in `(damage|unreachable)`"):
         getattr(Contract(), f"test_{check}")()

@@ -9,13 +9,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check", "equal", "refused", "told", "world"]
+__all__ = ["Inconclusive", "check", "conclusive", "equal", "refused", "told", "world"]
 
 MEMORY = "/dev/shm"  # noqa: S108 - the folder made in it has a name of its own
 LONGEST = 300
 """Characters of a value that a message shows."""
 MOST = 20
 """Lines of a difference that a message shows."""
+
+
+class Inconclusive(AssertionError):
+    """Nothing was shown, for or against: no kill landed, say. It fails, so that nobody takes it for a proof."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Inconclusive: {why}")
+
+
+def conclusive(holds: object, why_not: str) -> None:
+    """Without it what was tried shows nothing."""
+    if not holds:
+        raise Inconclusive(why_not)
 
 
 def check(holds: object, what: str) -> None:
@@ -48,6 +61,8 @@ def told(when: str) -> Iterator[None]:
     """Whatever goes wrong within is said to have done so `when`."""
     try:
         yield
+    except Inconclusive:
+        raise
     except Exception as error:
         said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         raise AssertionError(f"{when}: {said}") from error

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from resumable.checkpoint import Json
+from resumable.testing.checks import Inconclusive
 from resumable.testing.effects import Effects, Moments, watch
 
 __all__ = ["Crashed", "Ended", "Line", "Process", "crash", "deaths", "moments"]
@@ -78,7 +79,7 @@ def deaths(attempt: Callable[[int], Crashed | Ended], *, first: int = 1, step: i
         landed += 1
         yield outcome
     if not landed:
-        raise AssertionError("Inconclusive: no kill landed. Nothing that was tried has an effect which can be seen.")
+        raise Inconclusive("no kill landed. Nothing that was tried has an effect which can be seen.")
 
 
 class Line:
@@ -143,7 +144,7 @@ class Process:
         """`kill -9`, and wait until it is gone. It must have been there to die of it."""
         _kill(self.pid, signal.SIGKILL)
         if not self._gone():
-            raise AssertionError("Inconclusive: the process had ended before it could be killed.")
+            raise Inconclusive("the process had ended before it could be killed.")
 
     def end(self) -> Crashed | Ended:
         """How it ended, once it has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from resumable.testing.checks import check, equal, told
+from resumable.testing.checks import conclusive, equal, told
 from resumable.testing.crashing import Crashed, Ended
 from resumable.testing.subject import SinkUnderTest
 from resumable.testing.trial import Act, Trial
@@ -67,13 +67,13 @@ class KilledRuns(SinkUnderTest):
             with self._trial() as trial:
                 if after_death_at:
                     earlier = trial.attempt("run", after_death_at)
-                    check(isinstance(earlier, Crashed), "Inconclusive: the first run lived to its end")
+                    conclusive(isinstance(earlier, Crashed), "the first run lived to its end")
                 outcome = trial.attempt(act, at)
                 if isinstance(outcome, Ended):
                     break
                 landed += 1
                 yield trial, outcome
-        check(landed, "Inconclusive: no kill landed")
+        conclusive(landed, "no kill landed")
         after = f" after a run that died at its moment {after_death_at}" if after_death_at else ""
         self.tried(f"{type(self).__name__}: {act}{after} killed at {landed} moments, and {then} after each")
 

@@ -17,7 +17,7 @@ from resumable.errors import SourceChanged
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch, Source
 from resumable.stores import MemoryStore
-from resumable.testing.checks import check, equal, refused, told, world
+from resumable.testing.checks import check, conclusive, equal, refused, told, world
 from resumable.testing.crashing import Line, Process
 from resumable.testing.shelf import Shelf
 
@@ -168,7 +168,7 @@ class SourceContract:
             run = _Run(folder, self.source, _through_json(source.identity()), source.schema())
             run.batches = list(run.read(None))
             many = len(run.batches)
-            check(many >= FEWEST, f"Inconclusive: {many} batches show little. Let the source make smaller ones.")
+            conclusive(many >= FEWEST, f"{many} batches show little. Let the source make smaller ones.")
             yield run
 
     def _follows(self, run: _Run, batch: Batch) -> list[Batch]:

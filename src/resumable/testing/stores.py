@@ -8,15 +8,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from resumable import control
-from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record
+from resumable.checkpoint import Checkpoint, Json, Record
 from resumable.errors import AlreadyRunning, Superseded
 from resumable.testing.checks import check, equal, refused, told, world
 from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
 from resumable.testing.crowd import EACH, PROCESSES, add, together
-from resumable.testing.effects import Effects
+from resumable.testing.damage import DamagedStore
 from resumable.testing.records import NAMES, full_record
 
 __all__ = ["StoreContract"]
@@ -25,27 +25,11 @@ PATIENCE = 20.0
 """Seconds after which a request counts as not heard."""
 
 
-class StoreContract:
+class StoreContract(DamagedStore):
     """Subclass it as `class TestMyStore(StoreContract)` and say how the store is opened.
 
     Every folder stands for a store of its own: what isn't kept in the folder takes its name (a table, a prefix).
     """
-
-    shared: ClassVar[bool] = True
-    """Whether processes share it. Without that it is only good for runs which needn't outlive their process."""
-    effects: Effects = ()
-    """Further calls, as (object, name), before which a process may die."""
-
-    def store(self, folder: Path) -> CheckpointStore:
-        """The store of that folder, opened anew as another process would open it. At first there is none."""
-        raise NotImplementedError
-
-    def image(self, folder: Path) -> object:
-        """All there is, comparable with ==. By default the names in the folder."""
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-    def tried(self, what: str) -> None:
-        """Told at the end of a sweep what it has tried; a report may want it."""
 
     # ----------------------------------------------------------------------------------------- what it keeps
 
