@@ -77,7 +77,7 @@ class EventWriter:
                 return  # only clearing up is left, and there is nothing
             if last.number:
                 raise TargetChanged("The ledger has lost the run.", safe="Nothing was changed.", do="Begin anew.")
-            self.begin(last)
+            self.begin(replace(last, previous=None))
         elif held.claim > self.claim.id:
             raise superseded(held.claim.epoch)
         elif held.over:
@@ -85,12 +85,12 @@ class EventWriter:
             if last.number or last.outcome or last.claim < held.claim:
                 self.last = held
             else:
-                self.begin(last)
+                self.begin(last.follow(held))  # which keeps it as `previous`
         else:
             self.put(replace(held, claim=self.claim.id))  # the sink's word wins over the store's
 
     def begin(self, last: Checkpoint) -> None:
-        """A new run's ledger row: its first checkpoint."""
+        """A new run's ledger row: its first checkpoint, in place of a completed run's."""
         self.sql("delete from events_ledger where run = :run")
         self.sql("insert into events_ledger values (:run, '', 0, '')")
         self.put(replace(last.next(), claim=self.claim.id))
@@ -111,10 +111,18 @@ class EventWriter:
         """Nothing lies about: a transaction that wasn't committed leaves nothing to sweep."""
 
     def undo(self) -> None:
-        """Take back the ledger row that this opening made."""
+        """Take back what this opening did to the ledger row, if it began a run."""
         with self.transaction():
             if self.made and self.mine() == 1:
-                self.sql("delete from events_ledger where run = :run")
+                self.put_back()
+
+    def put_back(self) -> None:
+        """The ledger row as it was before this run: a completed run's, or none."""
+        previous = self.last.put_back(self.claim.id)
+        if previous is None:
+            self.sql("delete from events_ledger where run = :run")
+        else:
+            self.put(previous)
 
     def write(self, batch: Batch) -> tuple[Reject, ...]:
         """Keep the rows until the commit."""
@@ -152,7 +160,7 @@ class EventWriter:
             if self.last.outcome == "completed":
                 self.put(replace(self.last, over=True))
             else:
-                self.sql("delete from events_ledger where run = :run")
+                self.put_back()
 
     def stands(self) -> bool:
         """Rows can't be told from others once they are published; the ledger says that they were."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import owned
-from resumable.checkpoint import Checkpoint
+from resumable.checkpoint import Checkpoint, ClaimId
 from resumable.protocols import Batch
 from resumable.sinks import CsvSink
 from resumable.sinks.partial import PartialFile
@@ -189,7 +189,70 @@ class Blind(Writer):
         return False
 
 
+class StartsFromZero(Writer):
+    """Takes a run that its ledger has lost for a new one."""
+
+    def fence(self, last: Checkpoint) -> None:
+        first = Checkpoint(source=last.source, schema=last.schema)
+        held = self.sql("select 1 from events_ledger where run = :run").scalar()
+        super().fence(last if held or last.outcome else first)
+
+
+class GoesOnWithout(Writer):
+    """The same, and goes on from where the store says."""
+
+    def fence(self, last: Checkpoint) -> None:
+        held = self.sql("select 1 from events_ledger where run = :run").scalar()
+        super().fence(last) if held or last.outcome or not last.number else self.begin(last)
+
+
+class ForgetsTheCompleted(Writer):
+    """A new run takes the place of the completed one in the ledger, and that is all."""
+
+    def begin(self, last: Checkpoint) -> None:
+        super().begin(replace(last, previous=None))
+
+
+class ForgetsItOnTheWay(Writer):
+    """Keeps it until the first commit."""
+
+    def follow(self, checkpoint: Checkpoint) -> None:
+        super().follow(replace(checkpoint, previous=None))
+
+
+class DeletesItsRow(Writer):
+    """Terminate and undo leave no row, whatever was there."""
+
+    def put_back(self) -> None:
+        self.sql("delete from events_ledger where run = :run")
+
+
+class UndoesToNothing(Writer):
+    """Undo leaves no row, whatever was there."""
+
+    def undo(self) -> None:
+        with self.transaction():
+            if self.made and self.mine() == 1:
+                self.sql("delete from events_ledger where run = :run")
+
+
+class BeginsOverACompleted(Writer):
+    """Whoever doesn't know that the run is completed loads it again."""
+
+    def fence(self, last: Checkpoint) -> None:
+        super().fence(replace(last, claim=ClaimId(2**60, "z")) if not last.number else last)
+
+
 FAULTS: list[tuple[type[Any], str, str]] = [
+    (StartsFromZero, "what_was_committed_and_is_lost_is_no_new_beginning", "In its middle: .* should raise TargetChanged"),
+    (GoesOnWithout, "what_was_committed_and_is_lost_is_no_new_beginning", "In its middle: .* should raise TargetChanged"),
+    (ForgetsTheCompleted, "a_run_after_a_completed_one_remembers_it", "was undone: `previous` of what it answers"),
+    (ForgetsTheCompleted, "a_restart_that_dies_at_any_moment_can_be_called_off", r"A completed run's restart died at moment \d+: after COMMIT"),
+    (ForgetsItOnTheWay, "a_run_after_a_completed_one_remembers_it", "called off at once: What is there in the end"),
+    (DeletesItsRow, "a_run_after_a_completed_one_remembers_it", "was undone: What (is there|somebody finds)"),
+    (DeletesItsRow, "a_restart_that_dies_at_any_moment_can_be_called_off", "A completed run's restart died at moment"),
+    (UndoesToNothing, "a_run_after_a_completed_one_remembers_it", "was undone: What (is there|somebody finds)"),
+    (BeginsOverACompleted, "a_completed_run_called_from_another_store_changes_nothing", "after the same run from another store"),
     (IgnoresTheClaim, "an_older_claim_changes_nothing", "commit under an older claim: It: should raise Superseded"),
     (PublishesUnlocked, "an_older_claim_changes_nothing", "publish under an older claim"),
     (Fenceless, "an_older_claim_changes_nothing", "commit under an older claim"),

@@ -65,6 +65,8 @@ class KilledRuns(SinkUnderTest):
         landed = 0
         for at in count(first, step or self.stride):
             with self._trial() as trial:
+                if act == "restart":
+                    equal("completed", trial.act("run"), "How the run before it ends")
                 if after_death_at:
                     earlier = trial.attempt("run", after_death_at)
                     conclusive(isinstance(earlier, Crashed), "the first run lived to its end")
@@ -74,7 +76,8 @@ class KilledRuns(SinkUnderTest):
                 landed += 1
                 yield trial, outcome
         conclusive(landed, "no kill landed")
-        after = f" after a run that died at its moment {after_death_at}" if after_death_at else ""
+        after = " of a completed run" if act == "restart" else ""
+        after += f" after a run that died at its moment {after_death_at}" if after_death_at else ""
         self.tried(f"{type(self).__name__}: {act}{after} killed at {landed} moments, and {then} after each")
 
     def _ends(self, trial: Trial, act: Act, expected: str, image: object, when: str) -> None:

@@ -1,4 +1,4 @@
-"""SinkContract: what a sink must do, call by call; and killed.py: what it must do when it dies."""
+"""SinkContract: what a sink must do, call by call. When it dies: killed.py; over a completed run: succession.py."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from resumable.checkpoint import Checkpoint
-from resumable.errors import ResumableError, Superseded
+from resumable.errors import ResumableError, Superseded, TargetChanged
 from resumable.protocols import Batch, Writer
 from resumable.testing.checks import check, equal, refused, told
 from resumable.testing.crashing import Line, Process
-from resumable.testing.killed import KilledRuns
+from resumable.testing.succession import SuccessiveRuns
 from resumable.testing.trial import Trial
 
 __all__ = ["SinkContract"]
@@ -22,7 +22,7 @@ FLOOD = 3 * 2**20
 """Bytes that are written and not committed: more than anybody keeps in memory."""
 
 
-class SinkContract(KilledRuns):
+class SinkContract(SuccessiveRuns):
     """Subclass it as `class TestMySink(SinkContract)`, and say how the sink is made and what is at its target."""
 
     def test_opening_again_finds_the_last_commit(self) -> None:
@@ -128,10 +128,27 @@ class SinkContract(KilledRuns):
                 trial.save(writer)
                 trial.step(writer)
             with trial.open(3) as writer:
-                trial.last = writer.last
-                writer.undo()
+                writer.undo()  # the store has what was saved before, and nothing of this opening
             with trial.open(4) as writer:
                 _at(trial, writer)
+
+    def test_what_was_committed_and_is_lost_is_no_new_beginning(self) -> None:
+        """What the store knows to be committed isn't there: TargetChanged, at the opening or at the latest at publishing."""
+        before = self._before()
+        for complete in (False, True):
+            with told("With all of it written" if complete else "In its middle"), self._trial() as trial:
+                with trial.open(1) as writer:
+                    trial.save(writer)
+                    trial.complete(writer) if complete else trial.step(writer)
+                known = trial.last
+                self.lose(trial.folder)
+                for epoch in (2, 3):
+                    trial.last = known
+                    refused(TargetChanged, partial(_go_on, trial, epoch), "Going on over a target that has lost it")
+                trial.last = known
+                with _to_undo(trial, 4) as writer:
+                    trial.terminate(writer)
+                equal(before, self.image(trial.folder), "What is there after it was called off")
 
     def test_its_state_is_json(self) -> None:
         """Every checkpoint that it gives comes back from JSON as it was: no tuples, no numbers as keys, no NaN."""
@@ -185,3 +202,18 @@ def _flood(trial: Trial, how: str, line: Line) -> None:
         line.say(trial.last.to_json())
         if how == "killed":
             line.hear()
+
+
+def _go_on(trial: Trial, epoch: int) -> None:
+    with trial.open(epoch) as writer:
+        trial.finish(writer)
+
+
+def _to_undo(trial: Trial, epoch: int) -> Writer:
+    """Opened to call it off, as a session does."""
+    try:
+        return trial.open(epoch)
+    except TargetChanged:
+        assert trial.last is not None
+        trial.last = replace(trial.last, outcome="terminated")
+        return trial.open(epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -42,6 +43,15 @@ class SinkUnderTest:
 
     def prepare(self, folder: Path) -> None:
         """Make what is there before a run, and take away whatever a run has left there."""
+
+    def lose(self, folder: Path) -> None:
+        """Take away what a run has committed, as a backup from before the run would that is put in place of the target.
+
+        By default the folder is emptied, and prepared again.
+        """
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        self.prepare(folder)
 
     def tried(self, what: str) -> None:
         """Told at the end of a sweep what it has tried; a report may want it."""

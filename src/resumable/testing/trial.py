@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId, Record
-from resumable.errors import AlreadyCompleted, Terminated, UnknownRun
+from resumable.errors import AlreadyCompleted, Refused, Terminated, UnknownRun
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer
 from resumable.stores import FileStore
@@ -24,7 +24,7 @@ __all__ = ["RUN", "Act", "Trial"]
 RUN = "contract"
 """The name of the run."""
 
-Act = Literal["run", "terminate"]
+Act = Literal["run", "restart", "terminate"]
 CALLS = ("saved", "undo", "write", "commit", "sift", "publish", "clear", "stands")
 
 
@@ -47,9 +47,39 @@ class Trial:
     def open(self, epoch: int, *, takeover: bool = False) -> Writer:
         """A writer under the claim of that epoch, at what was saved last; it begins a run if nothing was."""
         known = frozenset(ClaimId(n, f"token{n}") for n in range(1, epoch))
+        return self._open(epoch, self.last or self.first(), known, takeover)
+
+    def first(self) -> Checkpoint:
+        """What begins a run, for somebody who knows of none."""
+        return Checkpoint(source=self._source.identity(), schema=self._source.schema())
+
+    def follow(self, completed: Checkpoint, *, told: bool) -> None:
+        """Begin a new run over a completed one; `told`: its checkpoint is in the first one's `previous`."""
+        previous = replace(completed, previous=None) if told else None
+        self.last = replace(self.first(), claim=completed.claim, previous=previous, definition={"run": "the second"})
+
+    def look(self, epoch: int) -> Checkpoint | None:
+        """The completed run that is found by somebody who knows nothing; None if the target remembers none."""
+        try:
+            with self._open(epoch, self.first(), frozenset(), takeover=False) as writer:
+                if writer.last.over:
+                    return writer.last
+                writer.undo()
+        except Refused:  # it may not be replaced
+            pass
+        return None
+
+    def terminate(self, writer: Writer) -> None:
+        """Call it off, decided or not."""
+        self.save(writer)
+        assert self.last is not None
+        if not self.last.outcome:
+            self.last = writer.commit(self.last.next(outcome="terminated"))
+        writer.clear()
+
+    def _open(self, epoch: int, last: Checkpoint, known: frozenset[ClaimId], takeover: bool) -> Writer:
         claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), control.me(), known, takeover, "the contract's store")
-        first = Checkpoint(source=self._source.identity(), schema=self._source.schema())
-        return self.sink().open(claim, self.last or first)
+        return self.sink().open(claim, last)
 
     def save(self, writer: Writer) -> None:
         """What a session does with a writer before all else."""
@@ -98,7 +128,7 @@ class Trial:
         assert self.last is not None
         if not self.last.outcome:
             self.complete(writer)
-            self.last = writer.publish(self.last.next(outcome="completed"))
+            self.last = writer.publish(self.last.next(outcome="completed", previous=None))
         writer.clear()
 
     # --------------------------------------------------------------------------------------------- whole runs
@@ -107,22 +137,26 @@ class Trial:
         """The run, or terminate, in a child that dies at its moment `at`. Ended with "completed" or "terminated"."""
         return crash(lambda: self.act(act), at=at, effects=self._effects)
 
-    def act(self, act: Act) -> str:
-        """The same in this process."""
-        store = _Whole(FileStore(self._store))
-        pipeline = Pipeline(self._source, _Watched(self.sink()), name=RUN, store=store, every=0)
+    def act(self, act: Act, *, store: str = "") -> str:
+        """The same in this process. `store` is another one, that knows nothing of what was done before."""
+        kept = _Whole(FileStore(self._store / store))
+        pipeline = Pipeline(self._source, _Watched(self.sink()), name=RUN, store=kept, every=0)
         try:
-            if act == "run":
-                for _ in pipeline:
-                    pass
-                ended = "completed"
-            else:
+            if act == "terminate":
                 pipeline.terminate()
                 ended = "terminated"
+            else:
+                for _ in pipeline.steps(restart=act == "restart"):
+                    pass
+                ended = "completed"
         except (Terminated, UnknownRun):
             ended = "terminated"
         except AlreadyCompleted:
             ended = "completed"
+        except Refused:  # rows that are there already can't be published again
+            if act != "restart" and not store:
+                raise
+            ended = "refused"
         moments("the end")
         return ended
 
