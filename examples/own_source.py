@@ -16,12 +16,17 @@ SCHEMA = pa.schema([("line", pa.string())])
 class LogSource:
     """One row a line. A position is the offset behind the last whole line that was given out."""
 
-    def __init__(self, path: str, lines: int = 10_000) -> None:
-        self.path, self.lines = Path(path), lines
+    def __init__(self, path: str, lines: int = 10_000, on_bad_row: str = "raise") -> None:
+        self.path, self.lines, self.on_bad_row = Path(path), lines, on_bad_row
 
     def identity(self) -> dict[str, Any]:
-        with self.path.open("rb") as file:
-            return {"first": file.readline().decode(), "size": self.path.stat().st_size}
+        try:
+            with self.path.open("rb") as file:
+                return {"first": file.readline(1_000).hex(), "size": self.path.stat().st_size}
+        except OSError as error:
+            raise resumable.SourceError(
+                f"{self.path} can't be read: {error.strerror}.", safe="Nothing was changed.", do="Name a log file."
+            ) from error
 
     def changed(self, identity: dict[str, Any], position: Any) -> str | None:
         now = self.identity()
@@ -39,11 +44,29 @@ class LogSource:
         with self.path.open("rb") as file:
             file.seek(offset)
             while lines := [line for _, line in zip(range(self.lines), file, strict=False)]:
-                offset += sum(map(len, lines))
-                rows = pa.RecordBatch.from_pydict({"line": [x.decode().rstrip("\n") for x in lines]}, schema=schema)
-                after = {"offset": offset, "row": row + len(lines)}
-                yield resumable.Batch(rows, after, row + 1, offset / identity["size"])
-                row += len(lines)
+                texts, rejects, first = [], [], row + 1
+                for line in lines:
+                    row += 1
+                    try:
+                        texts.append(line.decode().rstrip("\n"))
+                    except UnicodeDecodeError:
+                        rejects.append(self.reject(line, row, offset))
+                    offset += len(line)
+                rows = pa.RecordBatch.from_pydict({"line": texts}, schema=schema)
+                after = {"offset": offset, "row": row}
+                yield resumable.Batch(rows, after, first, offset / identity["size"], tuple(rejects))
+
+    def reject(self, line: bytes, row: int, offset: int) -> resumable.Reject:
+        if self.on_bad_row == "quarantine":
+            return resumable.Reject(row, "it is no UTF-8", "line", offset, line.decode(errors="backslashreplace"))
+        raise resumable.BadRow(
+            f"Line {row} of {self.path}, at byte {offset:,}, is no UTF-8.",
+            row=row,
+            offset=offset,
+            column="line",
+            safe="What was committed is safe.",
+            do="Put such lines aside with on_bad_row='quarantine', given to LogSource and to upload.",
+        )
 
     def describe(self) -> str:
         return f"The lines of {self.path}, by byte offset."

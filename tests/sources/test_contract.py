@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,8 +28,28 @@ class TestCsvSource(SourceContract):
             folder / "t.csv", columns={"id": "int64"}, on_bad_row="quarantine", block_size=16, block_rows=2
         )
 
+    def rows(self, folder: Path) -> Any:
+        words = (1, "a"), (2, "b\nc"), (3, 'd"e'), (4, None), (5, ""), (6, "é")
+        return [{"id": number, "word": word} for number, word in words]
+
     def change(self, folder: Path) -> None:
         (folder / "t.csv").write_text(self.lines.replace("1,a", "1,A"), encoding="utf-8")
+
+    def spoil(self, folder: Path) -> None:
+        (folder / "t.csv").write_text(self.lines.replace("4,", "four,") + "7,g\n", encoding="utf-8")
+
+    def large(self, folder: Path) -> Source:
+        (folder / "large.csv").write_text("id,word\n" + "1,word\n" * 800_000)
+        return CsvSource(folder / "large.csv", block_size=2**16)
+
+
+class TestCsvSourceThatStopsAtABadRow(TestCsvSource):
+    """The same file without its misfit; a bad row is an error."""
+
+    lines = TestCsvSource.lines.replace("x,misfit\n", "")
+
+    def source(self, folder: Path) -> Source:
+        return CsvSource(folder / "t.csv", columns={"id": "int64"}, block_size=16, block_rows=2)
 
 
 class TestCsvSourceOfAFileThatIsCut(TestCsvSource):
@@ -41,16 +62,19 @@ class TestCsvSourceOfAFileThatIsCut(TestCsvSource):
 class TestArrowSource(SourceContract):
     """A table of more rows than a batch may have."""
 
-    rows = pa.table({"n": pa.array(range(200_000), pa.int64()), "word": pa.array([str(n) for n in range(200_000)])})
+    whole = pa.table({"n": pa.array(range(200_000), pa.int64()), "word": pa.array([str(n) for n in range(200_000)])})
 
     def prepare(self, folder: Path) -> None:
-        self.table = self.rows
+        self.table = self.whole
 
     def source(self, folder: Path) -> Source:
         return ArrowSource(self.table)
 
+    def rows(self, folder: Path) -> Any:
+        return ({"n": n, "word": str(n)} for n in range(200_000))
+
     def change(self, folder: Path) -> None:
-        self.table = self.rows.slice(1)
+        self.table = self.whole.slice(1)
 
 
 class TestArrowSourceOfAStream(TestArrowSource):
@@ -60,7 +84,7 @@ class TestArrowSourceOfAStream(TestArrowSource):
         return ArrowSource(lambda: self.table.to_reader(max_chunksize=60_000))
 
     def change(self, folder: Path) -> None:
-        self.table = self.rows.rename_columns(["m", "word"])
+        self.table = self.whole.rename_columns(["m", "word"])
 
 
 class TestSqlSourceOnSqlite(SourceContract):
@@ -85,6 +109,10 @@ class TestSqlSourceOnSqlite(SourceContract):
     def source(self, folder: Path) -> Source:
         return SqlSource(self.url(folder), "t")
 
+    def rows(self, folder: Path) -> Any:
+        keys = ("", 3, "4.00"), ("a", 2, None), ("a", 9007199254740993, "0.00"), ("b", 1, "1.50"), ("é", 1, "2.00")
+        return [{"word": word, "id": number, "x": x and Decimal(x)} for word, number, x in keys]
+
     def change(self, folder: Path) -> None:
         execute(self.url(folder), "alter table t add column more int")
 
@@ -94,6 +122,9 @@ class TestSqlSourceOfAQuery(TestSqlSourceOnSqlite):
 
     def source(self, folder: Path) -> Source:
         return SqlSource(self.url(folder), "select * from t where id < 3", key=["id", "word"])
+
+    def rows(self, folder: Path) -> Any:
+        return [{"word": word, "id": number} for word, number in (("a", -1), ("a", 1), ("b", 1), ("c", 1), ("a", 2))]
 
     table = (
         "create table t (word varchar(9) not null, id bigint not null)",

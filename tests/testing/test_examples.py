@@ -13,6 +13,10 @@ class TestLogSource(owned.source_test):
     """From every position, in every thread and process, the same rows."""
 
 
+class TestLogSourceThatPutsLinesAside(owned.aside_test):
+    """The same of the lines that are left."""
+
+
 class TestEventSink(owned.sink_test):
     """Killed at every moment, it keeps every promise."""
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EXAMPLES", "sink", "sink_test", "source", "source_test", "store", "store_test"]
+__all__ = ["EXAMPLES", "aside_test", "sink", "sink_test", "source", "source_test", "store", "store_test"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -17,6 +17,7 @@ try:
     sink: Any = import_module("own_sink")
     store: Any = import_module("own_store")
     source_test: Any = import_module("test_own_source").TestLogSource
+    aside_test: Any = import_module("test_own_source").TestLogSourceThatPutsLinesAside
     sink_test: Any = import_module("test_own_sink").TestEventSink
     store_test: Any = import_module("test_own_store").TestLiteStore
 finally:

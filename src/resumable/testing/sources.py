@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from resumable.checkpoint import Checkpoint, Json
-from resumable.errors import SourceChanged
+from resumable.checkpoint import Json
+from resumable.errors import BadRow, SourceChanged
 from resumable.pipeline import Pipeline
-from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch, Source
+from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch
 from resumable.stores import MemoryStore
 from resumable.testing.checks import check, conclusive, equal, refused, told, world
 from resumable.testing.crashing import Line, Process
+from resumable.testing.input import SourceUnderTest
+from resumable.testing.reading import Reading, following, in_words, through_json
 from resumable.testing.shelf import Shelf
 
 __all__ = ["SourceContract"]
@@ -27,27 +26,27 @@ FEWEST = 3
 """Batches that it takes for anything to be shown."""
 SMALL = 100_000
 """Bytes of JSON that an identity or a position may have: each commit writes both."""
+LARGE = 2**20
+"""Bytes that a large input has at least, besides what is read at the start."""
+SLACK = 2**17
+"""Bytes that may be read ahead."""
+COUNTER = "/proc/self/io"
+"""Where Linux counts what a process reads; elsewhere nothing is shown."""
 
 
-class SourceContract:
+class SourceContract(SourceUnderTest):
     """Subclass it as `class TestMySource(SourceContract)`, and say how source and input are made, and how it changes.
 
     `folder` is a world of its own in every test. The source must give at least three batches: a small input in
     smaller batches does.
     """
 
-    def source(self, folder: Path) -> Source:
-        """The source, made anew as another process would make it."""
-        raise NotImplementedError
-
-    def prepare(self, folder: Path) -> None:
-        """Make the input; what lies elsewhere than in the folder, make anew."""
-
-    def change(self, folder: Path) -> None:
-        """Alter the input, so that a run in its middle mustn't go on over it."""
-        raise NotImplementedError
-
     # ------------------------------------------------------------------------------------------ reading on
+
+    def test_every_value_of_every_row_is_given(self) -> None:
+        """What the author says is in the input, in that order: no row is left out, and no value is altered."""
+        with self._input() as run:
+            equal([repr(row) for row in self.rows(run.folder)], run.rows, "The rows")
 
     def test_from_every_position_the_same_rows_follow(self) -> None:
         """Read on by a new source, from every position, and again from each position that gives: the same rows after it."""
@@ -62,12 +61,12 @@ class SourceContract:
     def test_after_the_last_position_nothing_follows(self) -> None:
         """The end of the input is a position like any other."""
         with self._input() as run:
-            equal([], _rows(run.read(run.batches[-1].position)), "What comes after the last position")
+            equal([], in_words(run.read(run.batches[-1].position)), "What comes after the last position")
 
     def test_reading_again_gives_the_same(self) -> None:
         """The same rows in the same order; the same schema, asked again."""
         with self._input() as run:
-            equal(run.rows, _rows(run.read(None)), "The rows, read a second time")
+            equal(run.rows, in_words(run.read(None)), "The rows, read a second time")
             equal(run.schema, self.source(run.folder).schema(), "The schema, asked a second time")
 
     def test_another_process_reads_on(self) -> None:
@@ -76,7 +75,7 @@ class SourceContract:
             middle = run.batches[len(run.batches) // 2]
 
             def read(line: Line) -> Json:
-                return _rows(run.read(middle.position))
+                return in_words(run.read(middle.position))
 
             with Process(read) as process:
                 equal(run.after(middle), process.result(), "The rows that another process reads on with")
@@ -92,6 +91,32 @@ class SourceContract:
                 equal(value, json.loads(text), f"{what}, written and read")
                 check(len(text) < SMALL, f"{what} has {len(text):,} bytes: every commit writes it")
 
+    def test_reading_on_costs_what_starting_costs(self) -> None:
+        """Of a `large` input: for the first batch after a late position no more is read than for the very first."""
+        with world() as folder:
+            if self.large(folder) is None or not os.path.exists(COUNTER):
+                return
+
+            def measure(line: Line) -> Json:  # in a process of its own: nobody else reads in it
+                source = self.large(folder)
+                assert source is not None
+                run = Reading(folder, lambda folder: source, through_json(source.identity()), source.schema())
+                begin = _bytes_read()
+                positions = [batch.position for batch in run.read(None)]
+                costs = [_bytes_read() - begin]
+                for position in (None, positions[len(positions) // 2], positions[-2]):
+                    begin = _bytes_read()
+                    with closing(run.reader(position)) as batches:  # type: ignore[type-var]
+                        next(batches)
+                    costs.append(_bytes_read() - begin)
+                return costs
+
+            with Process(measure) as process:
+                whole, start, *later = process.result()
+            conclusive(whole > LARGE + start, f"all of the large input is {whole:,} bytes, its start {start:,}")
+            for what, cost in zip(("the middle", "the last position but one"), later, strict=True):
+                check(cost <= 2 * start + SLACK, f"To read on from {what} it read {cost:,} bytes, to start {start:,}")
+
     # ------------------------------------------------------------------------------------------ its batches
 
     def test_batches_keep_to_the_schema_and_count_on(self) -> None:
@@ -102,7 +127,8 @@ class SourceContract:
                 with told(f"Batch {number}"):
                     check(batch.rows.schema.equals(run.schema), f"its schema is {batch.rows.schema}, not {run.schema}")
                     check(
-                        batch.rows.num_rows <= MAX_ROWS, f"it has {batch.rows.num_rows:,} rows, more than {MAX_ROWS:,}"
+                        batch.rows.num_rows <= MAX_ROWS,
+                        f"it has {batch.rows.num_rows:,} rows, more than {MAX_ROWS:,}",
                     )
                     check(
                         batch.rows.nbytes <= 2 * MAX_BYTES,
@@ -115,6 +141,28 @@ class SourceContract:
                         fraction = batch.fraction
             check(self.source(run.folder).describe(), "`describe` says nothing")
 
+    def test_what_does_not_fit_is_refused_or_put_aside(self) -> None:
+        """A spoilt row is `BadRow`, with its number or offset; or one of the `rejects`, and the rows count on."""
+        if type(self).spoil is SourceContract.spoil:
+            return
+        with world() as folder:
+            self.prepare(folder)
+            schema = self.source(folder).schema()
+            self.spoil(folder)
+            run = Reading(folder, self.source, through_json(self.source(folder).identity()), schema)
+            try:
+                run.batches = list(run.read(None))
+            except BadRow as error:
+                check(error.row or error.offset is not None, f"BadRow says neither row nor offset: {error}")
+                return
+            rejects = [reject for batch in run.batches for reject in batch.rejects]
+            check(rejects, "A row was spoilt: neither BadRow was raised, nor is a row among the rejects")
+            for reject in rejects:
+                check(reject.reason and reject.row, f"A reject has no reason or no number: {reject}")
+            for number, batch in enumerate(run.batches, 1):
+                with told(f"Read on after batch {number} of a spoilt input, from {batch.position}"):
+                    self._follows(run, batch)
+
     def test_it_may_be_left_early_in_any_thread(self) -> None:
         """Another thread takes one batch and leaves; then yet another reads it all."""
         with self._input() as run:
@@ -125,7 +173,9 @@ class SourceContract:
 
             for _ in range(3):
                 _elsewhere(peep)
-            equal(run.rows, _elsewhere(lambda: _rows(run.read(None))), "The rows, after readers that were left early")
+            equal(
+                run.rows, _elsewhere(lambda: in_words(run.read(None))), "The rows, after readers that were left early"
+            )
 
     def test_a_run_that_pauses_at_every_commit_has_every_row_once(self) -> None:
         """By a real pipeline, each session of which ends after its first commit: the same rows as in one go."""
@@ -161,77 +211,31 @@ class SourceContract:
     # ------------------------------------------------------------------------------------------- in common
 
     @contextmanager
-    def _input(self) -> Iterator[_Run]:
+    def _input(self) -> Iterator[Reading]:
         with world() as folder:
             self.prepare(folder)
             source = self.source(folder)
-            run = _Run(folder, self.source, _through_json(source.identity()), source.schema())
+            run = Reading(folder, self.source, through_json(source.identity()), source.schema())
             run.batches = list(run.read(None))
             many = len(run.batches)
             conclusive(many >= FEWEST, f"{many} batches show little. Let the source make smaller ones.")
             yield run
 
-    def _follows(self, run: _Run, batch: Batch) -> list[Batch]:
+    def _follows(self, run: Reading, batch: Batch) -> list[Batch]:
         rest = list(run.read(batch.position))
-        equal(run.after(batch), _rows(rest), "the rows")
+        equal(run.after(batch), in_words(rest), "the rows")
         if rest:
-            equal(_next_row(batch), rest[0].row, "the number of the first row")
+            equal(following(batch), rest[0].row, "the number of the first row")
         return rest
 
-    def _pipeline(self, run: _Run, store: MemoryStore, shelf: Shelf) -> Pipeline:
+    def _pipeline(self, run: Reading, store: MemoryStore, shelf: Shelf) -> Pipeline:
         return Pipeline(self.source(run.folder), shelf, name="contract", store=store, every=0)
 
 
-@dataclass
-class _Run:
-    """An input and what one reading of it gave; identity and schema as a checkpoint keeps them."""
-
-    folder: Path
-    source: Callable[[Path], Source]
-    identity: dict[str, Json]
-    schema: pa.Schema
-    batches: list[Batch] = ()  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        kept = Checkpoint(schema=self.schema, source=self.identity).to_json()
-        self.schema = Checkpoint.from_json(kept, "The checkpoint").schema
-
-    @property
-    def rows(self) -> list[str]:
-        """All rows."""
-        return _rows(self.batches)
-
-    def reader(self, position: Json) -> Iterator[Batch]:
-        """What a new source reads after a position, which has been through JSON."""
-        return self.source(self.folder).read(self.schema, _through_json(position), self.identity)
-
-    def read(self, position: Json) -> list[Batch]:
-        """All of it, closed at the end."""
-        with closing(self.reader(position)) as batches:  # type: ignore[type-var]
-            return list(batches)
-
-    def after(self, batch: Batch) -> list[str]:
-        """The rows that come after a batch."""
-        first = _next_row(batch)
-        return [row for b in self.batches for n, row in zip(_numbers(b), _rows([b]), strict=True) if n >= first]
-
-
-def _rows(batches: list[Batch]) -> list[str]:
-    return [repr(row) for batch in batches for row in batch.rows.to_pylist()]
-
-
-def _next_row(batch: Batch) -> int:
-    rows: int = batch.rows.num_rows
-    return batch.row + rows + len(batch.rejects)
-
-
-def _numbers(batch: Batch) -> list[int]:
-    """The numbers of a batch's rows in the source: those of rejects are left out."""
-    return sorted({*range(batch.row, _next_row(batch))} - {reject.row for reject in batch.rejects})
-
-
-def _through_json(value: Json) -> Any:
-    return json.loads(json.dumps(value))
+def _bytes_read() -> int:
+    """What this process has read by the system's calls so far."""
+    with open(COUNTER) as file:
+        return int(file.read().split()[1])
 
 
 def _elsewhere(act: Callable[[], Any]) -> Any:
