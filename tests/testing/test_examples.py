@@ -21,14 +21,20 @@ class TestEventSink(owned.sink_test):
     """Killed at every moment, it keeps every promise."""
 
 
+class TestLinesSink(owned.file_sink_test):
+    """The same of a file, that has no transactions."""
+
+
 class TestLiteStore(owned.store_test):
     """Killed before any of its statements, it is whole."""
 
 
-@pytest.mark.parametrize("kind", ["source", "sink", "store"])
-def test_the_page_shows_the_example_and_its_test_as_they_are(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "own"), [("source", "source"), ("sink", "sink"), ("sink", "file_sink"), ("store", "store")]
+)
+def test_the_page_shows_the_example_and_its_test_as_they_are(kind: str, own: str) -> None:
     """To the letter: whoever copies them from the page has what the tests run."""
     page = (DOCS / f"write-a-{kind}.md").read_text(encoding="utf-8")
-    for name in (f"own_{kind}.py", f"test_own_{kind}.py"):
+    for name in (f"own_{own}.py", f"test_own_{own}.py"):
         shown = f"```python\n{(owned.EXAMPLES / name).read_text(encoding='utf-8')}```\n"
         assert shown in page, f"docs/write-a-{kind}.md doesn't show examples/{name}"

@@ -13,6 +13,7 @@ import pytest
 
 import owned
 from resumable.checkpoint import Checkpoint, ClaimId
+from resumable.errors import TargetChanged
 from resumable.protocols import Batch
 from resumable.sinks import CsvSink
 from resumable.sinks.partial import PartialFile
@@ -289,6 +290,48 @@ def test_a_broken_sink_is_caught(writer: Any, check: str, words: str, monkeypatc
     """The check fails that is called after the fault, in words that say what was seen."""
     monkeypatch.setattr(owned.sink, "EventWriter", writer)
     fails(owned.sink_test(), check, words)
+
+
+class Copies(owned.file_sink.LinesWriter):  # type: ignore[misc,name-defined]
+    """Takes whoever had the file for alive: a new inode at each opening."""
+
+    def __init__(self, target: Path, claim: Any, last: Checkpoint) -> None:
+        super().__init__(target, replace(claim, takeover=True), last)
+
+    def lock(self) -> bool:
+        return False
+
+
+class UndoesTheOld(Copies):
+    """Takes back what was there before it as well."""
+
+    def undo(self) -> None:
+        self.sweep()
+
+
+class LosesAll(Copies):
+    """Begins anew where the partial file is gone."""
+
+    def take(self) -> None:
+        try:
+            super().take()
+        except TargetChanged:
+            self.create()
+            self.last = self.last.next(sink={"inode": owned.file_sink.inode(self.path), "length": 0})
+
+
+def test_a_new_inode_at_each_opening_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was saved before is found again after an opening that was undone."""
+    monkeypatch.setattr(owned.file_sink, "LinesWriter", Copies)
+    owned.file_sink_test().test_what_a_refused_opening_made_is_undone()
+
+
+def test_what_undo_or_a_loss_leaves_of_a_file_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The committed part is gone after an undo; a lost file is begun anew."""
+    monkeypatch.setattr(owned.file_sink, "LinesWriter", UndoesTheOld)
+    fails(owned.file_sink_test(), "what_a_refused_opening_made_is_undone", "is gone")
+    monkeypatch.setattr(owned.file_sink, "LinesWriter", LosesAll)
+    fails(owned.file_sink_test(), "what_was_committed_and_is_lost_is_no_new_beginning", "should raise TargetChanged")
 
 
 def keeps_the_rest(self: PartialFile, length: int) -> bool:

@@ -7,7 +7,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EXAMPLES", "aside_test", "sink", "sink_test", "source", "source_test", "store", "store_test"]
+__all__ = [
+    "EXAMPLES",
+    "aside_test",
+    "file_sink",
+    "file_sink_test",
+    "sink",
+    "sink_test",
+    "source",
+    "source_test",
+    "store",
+    "store_test",
+]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -15,10 +26,12 @@ sys.path.insert(0, str(EXAMPLES))
 try:
     source: Any = import_module("own_source")
     sink: Any = import_module("own_sink")
+    file_sink: Any = import_module("own_file_sink")
     store: Any = import_module("own_store")
     source_test: Any = import_module("test_own_source").TestLogSource
     aside_test: Any = import_module("test_own_source").TestLogSourceThatPutsLinesAside
     sink_test: Any = import_module("test_own_sink").TestEventSink
+    file_sink_test: Any = import_module("test_own_file_sink").TestLinesSink
     store_test: Any = import_module("test_own_store").TestLiteStore
 finally:
     sys.path.remove(str(EXAMPLES))
