@@ -28,8 +28,9 @@ from resumable.ahead import ahead
 from resumable.checkpoint import Checkpoint, Session
 from resumable.control import Asked, Claim
 from resumable.database import redact
-from resumable.errors import BadRow, ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
+from resumable.errors import ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
 from resumable.opening import Opening
+from resumable.outcome import decide, paused, terminated
 from resumable.patience import Patience
 from resumable.plan import Plan
 from resumable.progress import Progress
@@ -39,8 +40,6 @@ __all__ = ["session"]
 
 SESSIONS = 100
 """Sessions that a checkpoint lists; older ones are added up into the first."""
-SIFTINGS = 5
-"""How often rows are put aside before publishing: each time others have brought new ones into conflict."""
 TICK = 0.1
 """Seconds between looks at what is asked, while a connection is waited for."""
 
@@ -69,7 +68,7 @@ def session(
                 raise fenced from error  # whatever failed: it did because somebody else has the run
             raise
     if last.outcome == "terminated" or opening.called_off:
-        raise _terminated(plan, last)
+        raise terminated(plan, last)
     yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else plan.note())
 
 
@@ -110,7 +109,7 @@ def _sitting(
                 last = plan.check(last)
                 last, asked = yield from _transfer(plan, claim, writer, last, clock)
             if not last.outcome:
-                last = _decide(plan, claim, writer, last, asked)
+                last = decide(plan, claim, writer, last, asked)
                 claim.save(last)
             writer.clear()
             last = replace(last, over=True)
@@ -141,7 +140,7 @@ def _transfer(
             now = pending is not last and (asked or time.monotonic() >= due)
             if now and pending.position is None:  # no reading on from here: there is nothing to commit yet
                 if asked == "pause":
-                    raise _paused(plan, last, pending.rows - last.rows)
+                    raise paused(plan, last, pending.rows - last.rows)
                 with clock.stopped():
                     yield _under_way(plan, last, pending)
             elif now:
@@ -157,76 +156,19 @@ def _transfer(
         return last, claim.asked or plan.asked
 
 
-def _decide(plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, asked: Asked) -> Checkpoint:
-    """Publish, or undo, in the sink's own transaction; or stop here for a while."""
-    if asked == "pause":
-        raise _paused(plan, last)
-    if asked == "terminate":
-        return writer.commit(last.next(outcome="terminated", ended=time.time()))
-    plan.check_source(last)
-    error = None
-    for _ in range(SIFTINGS):
-        before, last = last, _sift(claim, writer, last)
-        if error is not None and last is before:
-            break
-        try:
-            return writer.publish(last.next(outcome="completed", ended=time.time(), previous=None))
-        except BadRow as refused:
-            error = refused  # rows that have come into conflict since
-    assert error is not None
-    raise error
-
-
-def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
-    """Put aside what publishing would refuse, where the sink can and was told to; committed and saved like any step."""
-    sift = getattr(writer, "sift", None)
-    refused = sum(len(part) for part in sift()) if sift else 0
-    if refused:
-        last = writer.commit(last.next(rows=last.rows - refused, rejected=last.rejected + refused))
-        claim.save(last)
-    return last
-
-
 def _wait(plan: Plan, claim: Claim, seconds: float) -> None:
     """Wait before the next sitting; a pause is honoured at once, since nothing is open."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         if "pause" in (claim.asked, plan.asked):
-            raise _paused(plan, claim.last)
+            raise paused(plan, claim.last)
         time.sleep(min(TICK, left))
-
-
-def _terminated(plan: Plan, last: Checkpoint) -> Terminated:
-    again = last.previous is not None or last.outcome == "completed"
-    return Terminated(
-        f"Run {plan.name!r} was terminated.",
-        safe="The target is as it was before the run.",
-        do="The completed run before it stays remembered; a restart runs it anew."
-        if again
-        else "The same call begins anew.",
-    )
 
 
 def _under_way(plan: Plan, last: Checkpoint, pending: Checkpoint) -> Progress:
     """What is committed; and what isn't, where there is no position yet to commit it with."""
     step = Progress.of(plan.name, "running", replace(last, fraction=pending.fraction))
     return replace(step, pending=pending.rows - last.rows)
-
-
-def _paused(plan: Plan, last: Checkpoint, dropped: int = 0) -> Paused:
-    if dropped:
-        return Paused(
-            f"Run {plan.name!r} is paused at {last.rows:,} rows; {dropped:,} more were read and are dropped, since "
-            "its source has no key by which reading could go on.",
-            safe="The target doesn't show anything of the run.",
-            do="The same call reads them again, from the start, in a new snapshot. Better: name columns that together "
-            "are unique and never NULL by key=[...] and pipeline.restart() (--key, --restart).",
-        )
-    return Paused(
-        f"Run {plan.name!r} is paused at {last.rows:,} rows.",
-        safe="Everything up to there is safe; the target doesn't show it yet.",
-        do="The same call goes on from there.",
-    )
 
 
 def _advance(pending: Checkpoint, batch: Batch, refused: tuple[Reject, ...]) -> Checkpoint:

@@ -68,8 +68,8 @@ MUTANTS = [
     ),
     Mutant(
         "save the outcome before sweeping", "session.py",
-        "                last = _decide(plan, writer, last, asked)\n                claim.save(last)\n            writer.clear()\n",
-        "                last = _decide(plan, writer, last, asked)\n            writer.clear()\n            claim.save(last)\n",
+        "                last = decide(plan, claim, writer, last, asked)\n                claim.save(last)\n            writer.clear()\n",
+        "                last = decide(plan, claim, writer, last, asked)\n            writer.clear()\n            claim.save(last)\n",
         "tests/test_model.py",
     ),
     Mutant(
@@ -124,8 +124,8 @@ MUTANTS = [
     ),
     Mutant(
         "yield only after the commit", "session.py",
-        '                last = pending = commit(pending)\n                with clock.stopped():\n                    yield Progress.of(plan.name, "running", last)\n',
-        '                with clock.stopped():\n                    yield Progress.of(plan.name, "running", pending)\n                last = pending = commit(pending)\n',
+        '                last = pending = commit(pending)\n                with clock.stopped():\n                    yield Progress.of(plan.name, "running", last, note)\n',
+        '                with clock.stopped():\n                    yield Progress.of(plan.name, "running", pending, note)\n                last = pending = commit(pending)\n',
         "tests/test_session.py",
     ),
     Mutant(
@@ -249,8 +249,8 @@ MUTANTS = [
         "tests/test_machine.py", "table",
     ),
     Mutant(
-        "in any order: the same input when it is published", "session.py",
-        "    plan.check_source(last)\n    return writer.publish", "    return writer.publish",
+        "in any order: the same input when it is published", "outcome.py",
+        "    plan.check_source(last)\n", "",
         "tests/test_machine.py", "table",
     ),
     Mutant(

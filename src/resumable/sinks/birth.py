@@ -12,9 +12,9 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import OptionsChanged, UsageError
 from resumable.protocols import Claimant
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Layout
 from resumable.sinks.layout import lay_out
 from resumable.sinks.ledger import Ledger
+from resumable.sinks.relations import Layout
 from resumable.sinks.staging import make, staging_name
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Foreign, Layout, Unique
+from resumable.sinks.relations import ROW, Foreign, Layout, Unique
 
 __all__ = ["Conflict", "conflicts", "terms"]
 

@@ -15,9 +15,9 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.casts import castable
 from resumable.sinks.connection import Connection, ours
-from resumable.sinks.dialect import AGE, ROW, WHY, Column, Layout, Mode, Table
 from resumable.sinks.ledger import NAME as LEDGER
 from resumable.sinks.published import holds_rows, irreplaceable, made_it
+from resumable.sinks.relations import AGE, ROW, WHY, Column, Layout, Mode, Table
 from resumable.sqltypes import plain
 
 __all__ = ["again", "lay_out"]

@@ -25,10 +25,10 @@ import resumable.sinks.postgresql_rights as rights
 from resumable.database import reason
 from resumable.errors import TargetError, UsageError
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Column, Features, Layout, Refusal, Table
 from resumable.sinks.postgresql_schema import describe, features, shape
 from resumable.sinks.postgresql_sequences import move, sequences
 from resumable.sinks.postgresql_values import copied, odd, takes
+from resumable.sinks.relations import ROW, Column, Features, Layout, Refusal, Table
 from resumable.sqltypes import sql_type
 from resumable.tables import Where
 

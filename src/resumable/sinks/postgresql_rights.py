@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Layout, Refusal
+from resumable.sinks.relations import Layout, Refusal
 
 __all__ = ["barred", "hidden", "ledgers", "lent", "refused", "withheld"]
 

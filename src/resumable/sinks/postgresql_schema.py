@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Column, Features, Foreign, Referrer, Table, Unique
+from resumable.sinks.relations import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.sqltypes import arrow_type, declared_type
 
 __all__ = ["TABLE", "describe", "features", "quoted", "shape"]

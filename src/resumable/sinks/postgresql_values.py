@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resumable.sinks.dialect import Column
+from resumable.sinks.relations import Column
 from resumable.sinks.values import Odd, first, no_time, years
 
 __all__ = ["copied", "odd", "takes"]

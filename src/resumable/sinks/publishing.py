@@ -13,8 +13,8 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import BadRow, TargetError, TargetExists
 from resumable.sinks.conflicts import Conflict, conflicts, terms
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import AGE, ROW, Layout
 from resumable.sinks.published import irreplaceable
+from resumable.sinks.relations import AGE, ROW, Layout
 
 __all__ = ["publish"]
 

@@ -17,7 +17,7 @@ from resumable.errors import BadRow
 from resumable.protocols import Batch, Reject
 from resumable.sinks.casts import exact
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Layout
+from resumable.sinks.relations import Layout
 
 __all__ = ["Misfit", "bad_row", "cast", "growing", "numbered", "store", "without"]
 

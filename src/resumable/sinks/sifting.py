@@ -15,7 +15,7 @@ from resumable.errors import TargetError
 from resumable.protocols import Reject
 from resumable.sinks.conflicts import Conflict, conflicts
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, WHY, Layout
+from resumable.sinks.relations import ROW, WHY, Layout
 
 __all__ = ["Sifting"]
 

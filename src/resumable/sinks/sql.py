@@ -21,7 +21,7 @@ from resumable.errors import ResumableError, TargetChanged, UsageError
 from resumable.naming import place, table_name
 from resumable.protocols import Claimant
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Column
+from resumable.sinks.relations import Column
 from resumable.sinks.sqlwriter import SqlWriter
 from resumable.tables import DEFAULT, Where, full_name, locate
 

@@ -27,7 +27,7 @@ from resumable.database import reason, sqlite_file
 from resumable.errors import TargetError, UsageError
 from resumable.folding import SAME, fold
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import ROW, Column, Features, Layout, Refusal, Table
+from resumable.sinks.relations import ROW, Column, Features, Layout, Refusal, Table
 from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe, features, master
 from resumable.sinks.sqlite_values import kept, odd
 from resumable.sqltypes import sql_type

@@ -8,7 +8,7 @@ from typing import Any
 
 from resumable.folding import SAME, fold
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Column, Features, Foreign, Referrer, Table, Unique
+from resumable.sinks.relations import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.sqltypes import arrow_type, declared_type
 
 __all__ = ["affinity", "checks", "declaration", "describe", "features", "master"]

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resumable.sinks.dialect import Column
+from resumable.sinks.relations import Column
 from resumable.sinks.sqlite_schema import affinity
 from resumable.sinks.values import Odd, first, no_time, years
 

@@ -23,12 +23,12 @@ from resumable.errors import ConnectionLost, ResumableError, TargetChanged, Targ
 from resumable.protocols import Batch, Claimant, Reject
 from resumable.sinks.birth import Birth, written
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Layout
 from resumable.sinks.layout import again
 from resumable.sinks.ledger import NAME, Ledger
 from resumable.sinks.opening import recover, superseded
 from resumable.sinks.published import left_behind, still_there
 from resumable.sinks.publishing import publish
+from resumable.sinks.relations import Layout
 from resumable.sinks.rows import bad_row, cast, growing, numbered, store, without
 from resumable.sinks.sifting import Sifting
 from resumable.sinks.staging import make, sweep

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import ClaimId
 from resumable.sinks.connection import Connection
-from resumable.sinks.dialect import Layout
+from resumable.sinks.relations import Layout
 
 __all__ = ["make", "prefix", "staging_name", "sweep"]
 
