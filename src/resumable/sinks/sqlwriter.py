@@ -29,9 +29,10 @@ from resumable.sinks.opening import recover, superseded
 from resumable.sinks.published import left_behind, still_there
 from resumable.sinks.publishing import publish
 from resumable.sinks.relations import Layout
+from resumable.sinks.removing import remove, say_over, sweep_older
 from resumable.sinks.rows import bad_row, cast, growing, numbered, store, without
 from resumable.sinks.sifting import Sifting
-from resumable.sinks.staging import make, sweep
+from resumable.sinks.staging import make
 
 if TYPE_CHECKING:
     from resumable.sinks.sql import SqlSink
@@ -163,68 +164,27 @@ class SqlWriter:
 
     def saved(self) -> None:
         """See `Writer.saved`."""
-
-        def act() -> None:
-            row = self._ledger.read(lock=True)
-            if row is not None and (row.claim == self._claim.id or row.checkpoint.over):
-                sweep(
-                    self._c,
-                    self._claim.run,
-                    self._claim.id,
-                    None if row.checkpoint.over else row.checkpoint.sink["staging"],
-                )
-
         with self._c.errors("Older leftovers can't be swept"):
-            self._patiently(act)
+            self._patiently(lambda: sweep_older(self._c, self._ledger, self._claim))
 
     def undo(self) -> None:
         """See `Writer.undo`."""
         if self._seen.number == 0 and self.last.number == 1:
-            self._remove(lambda row: row is not None and row.claim == self._claim.id and row.number == 1)
+            self._remove(only_just_begun=True)
 
     def clear(self) -> None:
         """See `Writer.clear`."""
         self._forget()
         if self.last.outcome != "completed":
-            self._remove(self._mine)
+            self._remove(only_just_begun=False)
             return
-
-        def act() -> None:
-            row = self._ledger.read(lock=True)
-            over = row is not None and row.checkpoint.over
-            if row is not None and not over:
-                self._mine(row)
-                self._ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))
-                self._ledger.rest(row.claim)  # with it: a run that is over writes nothing more
-            if row is None or over or row.claim == self._claim.id:
-                sweep(self._c, self._claim.run, self._claim.id, None)
-
         with self._c.errors("What the run leaves can't be swept"):
-            self._patiently(act)
+            self._patiently(lambda: say_over(self._c, self._ledger, self._claim))
         self.last = replace(self.last, over=True)
 
-    def _mine(self, row: Any) -> bool:
-        if row is not None and row.claim != self._claim.id:
-            raise superseded(self._claim.run, row)
-        return True
-
-    def _remove(self, may: Callable[[Any], bool]) -> None:
-        """Take all of the run out of the database, if I `may` at the sight of its locked ledger row."""
-
-        def act() -> None:
-            c, row = self._c, self._ledger.read(lock=True)
-            if not may(row):
-                return
-            if row is not None and not row.checkpoint.over:
-                state = row.checkpoint.sink or {}
-                if state.get("mode") == "direct" and c.dialect.kind(c, state["table"]) == "table":
-                    c.sql(f"DROP TABLE {c.qualified(state['table'])}")
-                previous = row.checkpoint.put_back(self._claim.id)
-                self._ledger.remove() if previous is None else self._ledger.put_back(self._claim.id, previous)
-            sweep(c, self._claim.run, self._claim.id, None)
-
+    def _remove(self, *, only_just_begun: bool) -> None:
         with self._c.errors("What the run made can't be removed"):
-            self._patiently(act)
+            self._patiently(lambda: remove(self._c, self._ledger, self._claim, only_just_begun=only_just_begun))
             self._ledger.drop()
 
     def stands(self) -> bool:
