@@ -30,6 +30,8 @@ from resumable.errors import (
 from resumable.pipeline import Pipeline
 from resumable.protocols import Batch, Claimant
 from resumable.session import session
+from resumable.sinks.connection import Connection
+from resumable.sinks.ledger import Ledger
 from resumable.sinks.sql import SqlSink
 from resumable.stores import MemoryStore
 from targets import Target
@@ -223,21 +225,37 @@ def test_a_reader_of_staging_that_holds_up_publishing_is_named(postgres: str, mo
     assert 6 == list(made)[-1].rows
 
 
-def test_a_ledger_that_somebody_has_locked_is_not_waited_for_without_end(
-    postgres: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stands", ["dropping the ledger", "making the ledger", "writing its first row"])
+def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, stands: str
 ) -> None:
-    """A runner frozen while it drops the ledger, say: the error names the backend that holds it."""
+    """Nobody else can see what it makes, or whose it is: the error names the backend that holds it; then all goes on."""
     monkeypatch.setattr("resumable.sinks.postgresql.PATIENCE", "50ms")
-    monkeypatch.setattr("resumable.sinks.opening.ATTEMPTS", 1)
-    made = pipeline(postgres)
-    for _ in made:
-        break
+    monkeypatch.setattr("resumable.sinks.opening.WAIT", 0.5)
+    target, store = Target(postgres), MemoryStore()
+    with Connection(connect(postgres), None) as c:
+        ledger = Ledger(c, "m")
+        if stands == "dropping the ledger":
+            for _ in pipeline(postgres, store):
+                break
+            statement = "LOCK TABLE resumable_ledger IN ACCESS EXCLUSIVE MODE"
+        elif stands == "making the ledger":
+            statement = str(sa.schema.CreateTable(ledger.table).compile(dialect=c.sa.dialect))
+        else:
+            ledger.make()
+            statement = (
+                "INSERT INTO resumable_ledger (name, epoch, token, number, checkpoint, touched) "
+                "VALUES ('m', 1, 'x', 0, '{}', 0)"
+            )
+    staging = target.staging()
     with (
-        another(postgres, "LOCK TABLE resumable_ledger IN ACCESS EXCLUSIVE MODE"),
-        pytest.raises(TargetError, match=r"backend .* holds it"),
+        another(postgres, statement),
+        pytest.raises(TargetError, match=r"locked by another .*backend .* holds it") as caught,
     ):
-        list(made)
-    assert 6 == list(made)[-1].rows
+        list(pipeline(postgres, store))
+    assert "if that process hangs, end it" in caught.value.do
+    assert staging == target.staging()
+    assert 6 == list(pipeline(postgres, store))[-1].rows
 
 
 def test_a_user_without_rights_on_the_ledger_is_told_and_nothing_is_made(postgres: str) -> None:

@@ -127,22 +127,37 @@ def _published(bench: Bench) -> bool:
 
 
 def _free(bench: Bench) -> bool:
-    """Whether it holds neither the store, nor a lock of SQLite."""
+    """Whether it holds neither the store, nor a lock of SQLite, nor a ledger that nobody else can see yet."""
     place = bench.place
     if not all(sqlite_free(f"sqlite:///{path}")() for path in place.path.glob("*.db")):
         return False
-    if bench.cell.store == "postgresql":
-        # In a transaction it may hold the record, or the table that it is making.
-        with psycopg.connect(place.url("postgresql", "store")) as connection:
-            others = "datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'"
-            if connection.execute(f"select from pg_stat_activity where {others}").fetchall():
-                return False
+    if bench.cell.store == "postgresql" and _busy(place.url("postgresql", "store")):
+        return False  # it may hold the record, or the table that it is making
+    if bench.cell.sink == "postgresql":
+        url = place.url("postgresql", "target")
+        if _busy(url) and not _begun(url):
+            return False  # whose connection it is stands in a row that isn't committed; see test_between.py
     with contextlib.suppress(FileNotFoundError), (place.path / "store" / ".lock").open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
     return True
+
+
+def _busy(url: str) -> bool:
+    """Whether anybody is in a transaction there."""
+    with psycopg.connect(url) as connection:
+        others = "datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'"
+        return bool(connection.execute(f"select from pg_stat_activity where {others}").fetchall())
+
+
+def _begun(url: str) -> bool:
+    """Whether the run has its row in the ledger. Doesn't wait for whoever makes or drops it."""
+    with psycopg.connect(url) as connection, contextlib.suppress(psycopg.errors.UndefinedTable):
+        connection.execute("set lock_timeout = '5s'")
+        return bool(connection.execute("select from resumable_ledger").fetchall())
+    return False
 
 
 def _fenced(told: list[str]) -> int:

@@ -228,7 +228,7 @@ class Connection:
         if broken or (hasattr(self, "sa") and self.dialect.lost(self)):
             return lost(said)
         if self.dialect.locked(error):
-            do = "Run the same again once it is free."
+            do = "Run the same again once it is free; if that process hangs, end it."
         told = TargetError(
             f"{what}: {said}.",
             safe=safe or "All that was committed is safe.",

@@ -74,9 +74,9 @@ class Ledger:
                     if not self.exists():
                         self.c.sa.execute(sa.schema.CreateTable(self.table, if_not_exists=True))
                 return
-            except SQLAlchemyError:  # PostgreSQL's IF NOT EXISTS may fail if two make it at once
+            except SQLAlchemyError as error:  # PostgreSQL's IF NOT EXISTS may fail if two make it at once
                 with self.c.reading():
-                    if last and not self.exists():
+                    if (last or self.c.dialect.locked(error)) and not self.exists():
                         raise
 
     def read(self, *, lock: bool = False) -> Row | None:

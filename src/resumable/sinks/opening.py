@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resumable import control
 from resumable.checkpoint import Checkpoint
-from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError
+from resumable.errors import AlreadyRunning, ResumableError, Superseded, TargetChanged, TargetError
 from resumable.protocols import Claimant
 from resumable.sinks.birth import Birth
 from resumable.sinks.connection import Connection
@@ -32,12 +32,14 @@ __all__ = ["recover", "superseded"]
 
 QUIET = 10.0
 """Seconds without a commit after which a runner that can't be asked is taken for dead."""
-ATTEMPTS = 8
+WAIT = 24.0
+"""Seconds that are given to others who hold the row, or make or drop the ledger."""
 
 
 def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, birth: Birth) -> Checkpoint:
     """The checkpoint to go on from, with my claim in the ledger row unless the run is over."""
-    for _ in range(ATTEMPTS):
+    end = time.monotonic() + WAIT
+    while True:
         row = _fence(c, ledger, claim, last)
         if row is not None and not _anew(row, last):
             if row.backend and row.claim != claim.id and (row.checkpoint.sink or {}).get("mode") == "direct":
@@ -65,13 +67,18 @@ def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, bi
             return first
         except BaseException as error:
             birth.unmake()
-            if not (isinstance(error, _Faster) or (isinstance(error, SQLAlchemyError) and _dropped(c, ledger))):
+            held = isinstance(error, SQLAlchemyError) and c.dialect.locked(error)
+            if held and time.monotonic() > end:  # by whoever stands still in the transaction that makes it
+                raise _held(c, error, "another program") from None
+            passing = held or isinstance(error, _Faster) or (isinstance(error, SQLAlchemyError) and _dropped(c, ledger))
+            if not passing:
                 raise
-    raise TargetError(
-        f"The ledger row of run {claim.run!r} comes and goes: others are at work on the same run.",
-        safe="Nothing was changed.",
-        do="Run the same again.",
-    )
+            if time.monotonic() > end:
+                raise TargetError(
+                    f"The ledger row of run {claim.run!r} comes and goes: others are at work on the same run.",
+                    safe="Nothing was changed.",
+                    do="Run the same again.",
+                ) from None
 
 
 def _dropped(c: Connection, ledger: Ledger) -> bool:
@@ -93,7 +100,7 @@ def _anew(row: Row, last: Checkpoint) -> bool:
 
 def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> Row | None:
     """The row, under my claim unless it is over; None if there is none."""
-    end = time.monotonic() + 3 * ATTEMPTS
+    end = time.monotonic() + WAIT
     while True:
         try:
             with c.transaction():
@@ -131,16 +138,16 @@ def _force(
         _admit(row, claim, last)
     if row is None or not row.backend or final:
         last_had = f"{row.owner}, which had the run last, or " if row and row.owner else ""
-        who = f"{last_had}another program ({c.dialect.holders(c, NAME)})"
-        raise c.failure(
-            error,
-            f"The target is locked by {who}",
-            safe="Nothing was changed.",
-            do="If that process hangs, end it; then run the same again.",
-        ) from None
+        raise _held(c, error, f"{last_had}another program") from None
     with contextlib.suppress(SQLAlchemyError), c.transaction():  # it may not be ours to end: then we wait
         c.dialect.dismiss(c, row.backend)
     time.sleep(0.1)
+
+
+def _held(c: Connection, error: BaseException, who: str) -> ResumableError:
+    return c.failure(
+        error, f"The target is locked by {who} ({c.dialect.holders(c, NAME)})", safe="Nothing was changed."
+    )
 
 
 def _admit(row: Row, claim: Claimant, last: Checkpoint) -> None:

@@ -138,10 +138,15 @@ class Postgresql:
 
     def holders(self, c: Connection, name: str, staging: str = "") -> str:
         found = c.sql(
-            "SELECT DISTINCT l.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_class t ON t.oid = l.relation"
-            " JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            " WHERE l.granted AND l.pid <> pg_backend_pid() AND ((n.nspname = :beside AND t.relname = :staging)"
-            " OR (n.nspname = :schema AND t.relname = :name AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')))",
+            "SELECT DISTINCT l.pid, a.usename, a.application_name FROM pg_locks l LEFT JOIN pg_class t ON t.oid = l.relation"
+            " LEFT JOIN pg_namespace n ON n.oid = t.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND l.granted AND l.pid <> pg_backend_pid() AND l.relation IS NOT NULL"
+            " AND ((n.nspname = :beside AND t.relname = :staging)"
+            " OR (n.nspname = :schema AND t.relname = :name AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))"
+            # A table whose making isn't committed can't be seen; who makes one can.
+            " OR (t.oid IS NULL AND l.mode = 'AccessExclusiveLock'"
+            " AND to_regclass(format('%I.%I', CAST(:schema AS text), CAST(:name AS text))) IS NULL))",
             name=name,
             staging=staging,
             schema=c.space(name),
