@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PARALLEL = -n auto
 PYTHONS = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 
-.PHONY: help demo webapp test check crash mutants bench format clean
+.PHONY: help demo webapp test check crash extras mutants bench format clean
 
 help:  ## say what there is (this)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,7 +22,7 @@ demo: .venv/demo  ## upload and export 336,776 real flights, killed in the middl
 webapp: .venv/webapp  ## start the web service of examples/webapp, with a private Redis and a worker
 	@$(BIN)/python examples/webapp/run.py
 
-test: .venv/test  ## run all tests (PostgreSQL is used if it is installed; see CONTRIBUTING.md)
+test: .venv/test  ## run all tests; brings the servers that this machine lacks, but for what CONTRIBUTING.md names
 	@echo "make test: running the tests"
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
@@ -35,6 +35,9 @@ check: .venv/lint  ## lint, formatting and types
 crash: .venv/test  ## the crash tests in their long form: every system call, every pair, new seeds
 	@echo "make crash: every point; this takes an hour or two"
 	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py $(ARGS)
+
+extras: .venv/base  ## install the wheel afresh, alone and with each extra, and do a real job in each
+	@$(BIN)/python tests/tools/extras.py
 
 mutants: .venv/test  ## break each rule of the library on purpose, and see the test that catches it (RULES="fsync lock")
 	@$(BIN)/python tests/tools/mutants.py $(RULES)
@@ -76,6 +79,10 @@ clean:  ## remove .venv, the demo's folder and caches
 .venv/test: .venv/base
 	@echo "Installing what the tests need ..."
 	@$(PIP) install --group test
+	@for group in $$($(BIN)/python tests/tools/wheels.py); do \
+	    echo "Installing what this machine lacks ($$group) ..."; \
+	    $(PIP) install --group $$group || echo "It can't be had; the tests that need it are skipped."; \
+	done
 	@touch $@
 
 .venv/webapp: .venv/base

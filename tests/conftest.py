@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
@@ -22,13 +24,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of the crash tests: every point (make crash)")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """What is missing without a fixture at hand must be missed as well."""
-    services.required = bool(config.getoption("--require-services"))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """What a fixture can't have here is skipped ..."""
+    with _skipping(item.config):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """... and what the test itself can't."""
+    with _skipping(item.config):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _skipping(config: pytest.Config) -> Iterator[None]:
+    try:
+        yield
+    except services.Unavailable as why:
+        if config.getoption("--require-services"):
+            pytest.fail(f"Nothing may be missing here. {why}", pytrace=False)
+        pytest.skip(str(why))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What the crash tests tried: a sweep that met nothing would prove nothing."""
+    """What the crash tests tried: a sweep that met nothing would prove nothing. And what couldn't be tried, in a line."""
     told = sorted(
         value
         for reports in terminalreporter.stats.values()
@@ -41,6 +62,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("what was tried")
         for line in told:
             terminalreporter.line(line)
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(
+        re.split("[:;(]", str(report.longrepr[2]).removeprefix("Skipped: "))[0].strip() for report in skipped
+    )
+    if skipped:
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        terminalreporter.line(f"Not tried on this machine: {len(skipped)} ({told})")
 
 
 @pytest.fixture
@@ -56,40 +84,10 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def missing() -> Callable[[str], NoReturn]:
-    """Called with a reason where something real can't be had: the test is skipped, or fails with --require-services."""
-    return services.missing
-
-
-def _or_reason(server: AbstractContextManager[Any]) -> Iterator[Any]:
-    """What the server yields; or why there is none, kept: looking for it again for every test would be slow."""
-    try:
-        found = server.__enter__()
-    except services.Unavailable as why:
-        yield why
-        return
-    try:
-        yield found
-    finally:
-        server.__exit__(None, None, None)
-
-
-@pytest.fixture(scope="session")
-def _postgres_or_reason() -> Iterator[URL | services.Unavailable]:
-    yield from _or_reason(services.postgres_server())
-
-
-@pytest.fixture(scope="session")
-def _redis_or_reason() -> Iterator[str | services.Unavailable]:
-    yield from _or_reason(redisserver.redis_server())
-
-
-@pytest.fixture(scope="session")
-def redis_server(_redis_or_reason: str | services.Unavailable, missing: Callable[[str], NoReturn]) -> str:
-    """The URL of a Redis; the test is skipped, with the reason, if there is none."""
-    if isinstance(_redis_or_reason, services.Unavailable):
-        missing(str(_redis_or_reason))
-    return _redis_or_reason
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis."""
+    with redisserver.redis_server() as url:
+        yield url
 
 
 @pytest.fixture
@@ -100,22 +98,17 @@ def redis(redis_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def own_redis(redis_server: str, missing: Callable[[str], NoReturn]) -> Iterator[redisserver.Redis]:
+def own_redis() -> Iterator[redisserver.Redis]:
     """A private Redis for this test alone: to be killed, stopped, filled."""
-    try:
-        server = redisserver.Redis()
-    except services.Unavailable as why:
-        missing(str(why))
-    with server:
+    with redisserver.Redis() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def postgres_server(_postgres_or_reason: URL | services.Unavailable, missing: Callable[[str], NoReturn]) -> URL:
-    """The superuser's URL of a PostgreSQL server; the test is skipped, with the reason, if there is none."""
-    if isinstance(_postgres_or_reason, services.Unavailable):
-        missing(str(_postgres_or_reason))
-    return _postgres_or_reason
+def postgres_server() -> Iterator[URL]:
+    """The superuser's URL of a PostgreSQL server."""
+    with services.postgres_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -349,7 +349,7 @@ class Disk:
         if mounted:
             command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
             if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-                services.missing("No file system can be mounted here.")
+                raise services.Unavailable("No tmpfs can be mounted: that takes root.")
 
     def limit(self) -> None:
         if self.full and not self.mounted:

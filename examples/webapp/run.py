@@ -29,7 +29,8 @@ PORT = os.environ.get("PORT", "8000")
 def main() -> int:
     """Start them, say where the page is, wait. 0 after Ctrl-C or SIGTERM, 1 if they can't be started."""
     signal.signal(signal.SIGTERM, _interrupt)
-    data = Path(os.environ.setdefault("WEBAPP_DATA", "webapp-data")).resolve()
+    data = Path(os.environ.get("WEBAPP_DATA") or "webapp-data").resolve()
+    os.environ["WEBAPP_DATA"] = str(data)  # server and worker work in another folder than we do
     with contextlib.ExitStack() as started:
         try:
             parts = [started.enter_context(part) for part in _redis(data / "redis")]

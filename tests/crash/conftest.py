@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -21,11 +20,9 @@ from sweeps import Bench
 
 
 @pytest.fixture(scope="session")
-def struck(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[Forks]:
+def struck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Makes processes that can be struck at a system call, in which a batch has at most two rows."""
     library = syscalls.build(tmp_path_factory.mktemp("syscalls"))
-    if library is None:
-        missing("There is no C compiler (cc) here.")
     with Forks("parts", rows=2, preload=library) as server:
         yield server
 

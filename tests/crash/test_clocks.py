@@ -7,12 +7,12 @@ heartbeat does, and the second runner waits for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
+from falseclock import find_library
 from forks import Forks
 from jobs import Job, Jobs, Task, upload_task
 
@@ -32,12 +32,9 @@ class Clock:
 
 
 @pytest.fixture(scope="module")
-def library(missing: Callable[[str], NoReturn]) -> Path:
+def library() -> Path:
     """libfaketime, to be preloaded."""
-    found = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))
-    if not found:
-        missing("There is no libfaketime here.")
-    return found[0]
+    return find_library()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -85,7 +84,7 @@ def test_a_fault_is_said_and_once_it_is_gone_the_same_call_ends_the_run(
 
 
 @pytest.fixture
-def small(tmp_path: Path, missing: Callable[[str], Any]) -> Iterator[Path]:
+def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of 256 KiB."""
     folder = tmp_path / "small"
     folder.mkdir()
@@ -93,7 +92,7 @@ def small(tmp_path: Path, missing: Callable[[str], Any]) -> Iterator[Path]:
     try:
         subprocess.run(mount, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        missing(f"No file system can be mounted here: {getattr(error, 'stderr', '') or error}")
+        raise services.Unavailable(f"No tmpfs can be mounted: {getattr(error, 'stderr', '') or error}") from None
     try:
         yield folder
     finally:

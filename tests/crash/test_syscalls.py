@@ -17,10 +17,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from services import Unavailable
 from sweeps import CELLS, Bench, sweep
 from syscalls import Strike
 
@@ -101,10 +101,10 @@ WATCHED = {
     ids="-".join,
     indirect=True,
 )
-def test_no_call_is_missed(bench: Bench, missing: Callable[[str], Any], tmp_path: Path, tried: Tried) -> None:
+def test_no_call_is_missed(bench: Bench, tmp_path: Path, tried: Tried) -> None:
     """The kernel, asked by strace, has seen as many calls of each kind, of all threads, as were counted."""
     if shutil.which("strace") is None:
-        missing("There is no strace here.")
+        raise Unavailable("No strace (Debian: apt-get install strace).")
     log = tmp_path / "log"
     watch = ["strace", "-f", "-o", str(log), "-e", f"trace=access,{','.join(WATCHED)}"]
     bench.fresh()
@@ -113,7 +113,7 @@ def test_no_call_is_missed(bench: Bench, missing: Callable[[str], Any], tmp_path
         [*watch, sys.executable, "-c", work], capture_output=True, text=True, check=False, env=bench.forks.environment
     )
     if "ptrace" in done.stderr.lower():
-        missing(f"strace can't watch a process here: {done.stderr.splitlines()[0]}")
+        raise Unavailable(f"No process may be watched by strace: {done.stderr.splitlines()[0]}")
     assert 0 == done.returncode, done.stderr
     counted = json.loads(done.stdout)["counts"]
     window = log.read_text().rpartition('"/armed"')[2].partition('"/disarmed"')[0]

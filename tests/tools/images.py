@@ -63,4 +63,6 @@ def _pg_dump() -> str:
         beside = services.find_programs() / "pg_dump"
         if beside.exists():
             return str(beside)
-    return shutil.which("pg_dump") or services.missing("pg_dump is neither beside initdb nor on PATH.")
+    if found := shutil.which("pg_dump"):
+        return found
+    raise services.Unavailable("No pg_dump: it is neither beside initdb nor on PATH.")

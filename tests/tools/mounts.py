@@ -19,7 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["KINDS", "LOSE_LOG", "WRITE_LOG", "Mount", "Unmountable"]
+from services import Unavailable
+
+__all__ = ["KINDS", "LOSE_LOG", "WRITE_LOG", "Mount"]
 
 SHUTDOWN = 0x8004587D
 """XFS_IOC_GOINGDOWN, and EXT4_IOC_SHUTDOWN since Linux 4.17."""
@@ -30,10 +32,6 @@ KINDS = {"ext4": (128, ["mkfs.ext4", "-q", "-F"]), "xfs": (320, ["mkfs.xfs", "-q
 PATIENCE = 30.0
 
 
-class Unmountable(Exception):
-    """No such file system can be mounted here; the text says why."""
-
-
 class Mount:
     """A fresh file system at `path`. A context manager: leaving it unmounts, whatever has happened."""
 
@@ -41,9 +39,9 @@ class Mount:
         self.kind = kind
         size, make = KINDS[kind]
         if sys.platform != "linux" or os.geteuid() != 0:
-            raise Unmountable("Loop mounts need Linux and root.")
+            raise Unavailable("No loop mounts: they take Linux and root.")
         if shutil.which(make[0]) is None:
-            raise Unmountable(f"{make[0]} isn't installed (Debian: apt-get install e2fsprogs xfsprogs).")
+            raise Unavailable(f"No {make[0]} (Debian: apt-get install e2fsprogs xfsprogs).")
         # Not in pytest's folder, which is closed to the user that PostgreSQL runs as.
         self._folder = Path(tempfile.mkdtemp(prefix="resumable-mount-", dir="/tmp"))
         self._folder.chmod(0o755)
@@ -91,7 +89,7 @@ class Mount:
             try:
                 _run("umount", str(self.path))
                 break
-            except Unmountable:
+            except Unavailable:
                 if time.monotonic() > end:
                     raise
             time.sleep(0.02)
@@ -106,4 +104,4 @@ class Mount:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Unmountable(f"{' '.join(command[:-1])} fails: {done.stderr.strip()[-300:]}")
+        raise Unavailable(f"No loop mounts: {' '.join(command[:-1])} fails: {done.stderr.strip()[-300:]}")

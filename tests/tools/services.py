@@ -5,9 +5,9 @@ A PostgreSQL server is found in this order:
 1. `RESUMABLE_TEST_POSTGRES`, a superuser's URL. That server is used as it is, in databases of our own.
 2. The programs of an installation (on PATH, or where Debian, Fedora and Homebrew put them), started privately:
    own folder, own port on loopback, gone at the end. As root it runs as another user, since it refuses root.
-3. The same programs out of a wheel, if the `postgres-wheel` dependency group is installed.
+3. The same programs out of a wheel, if the `postgres-wheel` dependency group is installed (wheels.py).
 
-None of them: `Unavailable`, with the reason, and the tests that need it are skipped (`--require-services`: failed).
+None of them: `Unavailable`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 from sqlalchemy.engine import URL, make_url
 
-__all__ = ["CANARY", "Database", "Postgres", "Unavailable", "missing", "postgres_server"]
+__all__ = ["CANARY", "Database", "Postgres", "Unavailable", "postgres_server"]
 
 CANARY = "cAnArY-7f3e-s3cret"
 """The password of the role `canary`. It must turn up nowhere but in the URL that a test was given."""
 
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 _SETTINGS = {"listen_addresses": "127.0.0.1", "shared_buffers": "32MB", "max_connections": "80", "log_timezone": "UTC"}
+_HASTY = {"fsync": "off", "full_page_writes": "off"}
+"""Where the server may be killed but the power isn't cut: the kernel keeps what was written, so nothing waits for a disk."""
 _HBA = """\
 local all all trust
 host all canary 127.0.0.1/32 scram-sha-256
@@ -43,33 +44,26 @@ host all all 127.0.0.1/32 trust
 """
 
 
-required = False
-"""Whether nothing may be missing (--require-services): conftest.py says so."""
-
-
 class Unavailable(Exception):
-    """No such server can be had here; the text says why."""
-
-
-def missing(reason: str) -> NoReturn:
-    """Called where something real can't be had: the test is skipped with the reason, or fails if nothing may be missing."""
-    import pytest
-
-    if required:
-        pytest.fail(f"Nothing may be missing here. {reason}", pytrace=False)
-    pytest.skip(reason)
+    """Something real can't be had here, and the text says why: "No ...: how to get it". Wherever it is raised in a
+    test, conftest.py skips that test, or fails it where nothing may be missing (--require-services).
+    """
 
 
 class Postgres:
-    """A private PostgreSQL server in a folder of its own. `start` after `kill` recovers it, on the same port."""
+    """A private PostgreSQL server in a folder of its own. `start` after `kill` recovers it, on the same port.
+
+    In a `folder` that is given, on a disk whose power is cut, say, it waits for that disk at every commit.
+    """
 
     def __init__(self, programs: Path, folder: Path | None = None) -> None:
-        self.programs = programs
         self.user = _unprivileged() if os.geteuid() == 0 else None
+        self.settings = _SETTINGS if folder else _SETTINGS | _HASTY
         # Not under TMPDIR or pytest's folder: root's are closed to the server's user, and socket paths must be short.
         self.folder = folder or Path(tempfile.mkdtemp(prefix="resumable-postgres-", dir="/tmp"))
         if self.user is not None:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
+        self.programs = self._reachable(programs)
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._run(
@@ -96,7 +90,7 @@ class Postgres:
         raise Unavailable(f"PostgreSQL from {self.programs} doesn't start: {self.log()[-500:]}")
 
     def _try(self) -> bool:
-        settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.folder)}
+        settings = self.settings | {"port": str(self.port), "unix_socket_directories": str(self.folder)}
         command = ["postgres", "-D", "data", *(f"--{name}={value}" for name, value in settings.items())]
         # If the test run is killed, the server ends too.
         leash = ["setpriv", "--pdeathsig", "INT", "--"] if shutil.which("setpriv") else []
@@ -141,6 +135,16 @@ class Postgres:
             self.process.kill()
             self.process.wait()
         self.process = None
+
+    def _reachable(self, programs: Path) -> Path:
+        """Where that user may run them: root's own folder, with a wheel in it, is closed to others."""
+        command = [str(programs / "initdb"), "--version"]
+        try:
+            subprocess.run(command, cwd="/", check=True, capture_output=True, **self._identity())
+        except PermissionError:
+            copied = shutil.copytree(programs.parent, self.folder / "programs", symlinks=True)
+            return Path(copied) / programs.name
+        return programs
 
     def _run(self, program: str, *args: str) -> None:
         command = [str(self.programs / program), *args]
@@ -226,7 +230,7 @@ def find_programs() -> Path:
         if (place / "initdb").exists() and (place / "postgres").exists():
             return place
     raise Unavailable(
-        "No PostgreSQL here: initdb is neither on PATH nor in /usr/lib/postgresql. Install it (Debian: apt-get install "
+        "No PostgreSQL: initdb is neither on PATH nor in /usr/lib/postgresql. Install it (Debian: apt-get install "
         "postgresql; any Linux: pip install --group postgres-wheel), or name a server in "
         "RESUMABLE_TEST_POSTGRES=postgresql://postgres@host/postgres."
     )

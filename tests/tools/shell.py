@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from resumable.cli import main
+from services import Unavailable
 
-__all__ = ["environment", "here", "image", "numbers", "obey", "resumable", "rows_of", "tables"]
+__all__ = ["environment", "here", "image", "numbers", "obey", "obeying", "resumable", "rows_of", "tables"]
 
 _DAC = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 
@@ -50,10 +52,31 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 def obey() -> None:
     """For `before`: root, too, is bound by the modes of files."""
     if os.geteuid() == 0 and sys.platform == "linux":
-        import ctypes
-
         for capability in _DAC:
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: it takes effect with the exec
+
+
+@contextlib.contextmanager
+def obeying() -> Iterator[None]:
+    """For this thread and block: root, too, is bound by the modes of files. Elsewhere than on Linux root isn't."""
+    if os.geteuid() != 0:
+        yield
+        return
+    if sys.platform != "linux":
+        raise Unavailable("No test of permissions: root may do all.")
+    libc, head = ctypes.CDLL(None, use_errno=True), (ctypes.c_uint32 * 2)(0x20080522, 0)
+    before, less = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    for sets in (before, less):
+        assert 0 == libc.capget(head, sets)
+    less[0] &= ~sum(1 << capability for capability in _DAC)
+    bits = libc.prctl(27, 0, 0, 0, 0)  # PR_GET_SECUREBITS; with NO_SETUID_FIXUP access(2) is answered by these, too
+    assert 0 == libc.prctl(28, bits | 4, 0, 0, 0), os.strerror(ctypes.get_errno())
+    assert 0 == libc.capset(head, less), os.strerror(ctypes.get_errno())
+    try:
+        yield
+    finally:
+        assert 0 == libc.capset(head, before)
+        assert 0 == libc.prctl(28, bits, 0, 0, 0)
 
 
 def numbers(path: Path, rows: int, bad: int = 0) -> Path:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import itertools
+import os
 import shutil
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from services import Unavailable
 
 __all__ = ["CHANGES", "NETWORK", "Strike", "arm", "build", "counts", "disarm"]
 
@@ -48,15 +53,25 @@ class Strike:
         return asdict(self)
 
 
-def build(folder: Path) -> Path | None:
-    """The compiled library, for LD_PRELOAD; None if there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return None
+def find_compiler() -> list[str]:
+    """The command of a C compiler: the machine's, or one from a wheel; `Unavailable` if there is none."""
+    if found := shutil.which("cc") or shutil.which("gcc"):
+        return [found]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc"]
+    raise Unavailable(
+        "No C compiler: cc isn't on PATH (Debian: apt-get install gcc; any: pip install --group cc-wheel)."
+    )
+
+
+def build(folder: Path) -> Path:
+    """The compiled library, for LD_PRELOAD; `Unavailable` if there is no C compiler."""
+    compiler = find_compiler()
     library = folder / "syscalls.so"
     flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-U_FORTIFY_SOURCE", "-fPIC", "-shared"]
     source = str(Path(__file__).with_name("syscalls.c"))
-    subprocess.run([compiler, *flags, "-o", str(library), source, "-ldl"], check=True)
+    caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(Path(sys.prefix, "zig")))
+    subprocess.run([*compiler, *flags, "-o", str(library), source, "-ldl"], check=True, env=os.environ | caches)
     return library
 
 

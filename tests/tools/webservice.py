@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,15 +18,21 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, Self
 
+import declared
 from jobs import PATIENCE, until
 from redisserver import Redis
 from services import free_port
 
-__all__ = ["WEBAPP", "Answer", "Client", "Site", "wide"]
+__all__ = ["WEBAPP", "Answer", "Client", "Site", "python", "wide"]
 
 WEBAPP = Path(__file__).parents[2] / "examples" / "webapp"
 MAX_UPLOAD = 200_000_000
 ROWS = 300_000
+
+
+def python() -> str:
+    """The service's own Python: what it declares (see its Dockerfile), not what the tests have."""
+    return declared.python("celery", "postgres", "redis", group="webapp")
 
 
 class Site:
@@ -81,7 +86,7 @@ class Site:
     def manage(self, *command: str) -> str:
         """What a command of Django's prints."""
         done = subprocess.run(
-            [sys.executable, WEBAPP / "manage.py", *command], env=self.environment, capture_output=True, text=True,
+            [python(), WEBAPP / "manage.py", *command], env=self.environment, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         assert 0 == done.returncode, done.stderr
@@ -104,7 +109,7 @@ class Site:
         leash = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*leash, sys.executable, "-m", *module], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                [*leash, python(), "-m", *module], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True, cwd=self.folder,
             )  # fmt: skip
 

@@ -9,13 +9,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
+import declared
 import redisserver
 from jobs import PATIENCE, execute, until
 from resumable.celery import Runs
@@ -33,7 +33,12 @@ class Worker:
 
     def __init__(self, environment: dict[str, str], log: Path, processes: int = 1) -> None:
         self.log = log
-        command = [sys.executable, str(WORKER), f"--concurrency={processes}", f"--hostname={log.stem}@%h"]
+        command = [
+            declared.python("celery", "redis"),
+            str(WORKER),
+            f"--concurrency={processes}",
+            f"--hostname={log.stem}@%h",
+        ]
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ | environment,

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-import services
 import webservice
 
 
 @pytest.fixture(scope="session")
-def _site(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[webservice.Site]:
+def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webservice.Site]:
     """The service on SQLite."""
-    try:
-        made = webservice.Site(tmp_path_factory.mktemp("site"))
-    except services.Unavailable as why:
-        missing(str(why))
-    with made as site:
+    with webservice.Site(tmp_path_factory.mktemp("site")) as site:
         yield site
 
 

@@ -9,11 +9,11 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
+from services import Unavailable
 from webservice import Site
 
 expect.set_options(timeout=60_000)
@@ -22,12 +22,12 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-def browser(missing: Callable[[str], NoReturn]) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """Chromium; closed with this module, since playwright keeps an event loop running."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = os.environ.get("RESUMABLE_TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        missing("No Chromium here (Debian: apt-get install chromium), and RESUMABLE_TEST_CHROMIUM names none.")
+        raise Unavailable("No browser (Debian: apt-get install chromium), and RESUMABLE_TEST_CHROMIUM names none.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found)
         yield browser

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import webservice
+from browser import Browser
 from jobs import until
 from webservice import Client, Site, form
 
@@ -47,40 +48,6 @@ def exported(site: Site, small: Path, table: str) -> str:
     site.until(answer.json["task_id"], "completed")
     found: str = answer.json["task_id"]
     return found
-
-
-class Browser:
-    """What a browser sends: cookies, and the page's CSRF token if it is told to."""
-
-    def __init__(self, site: Site) -> None:
-        self.url, self.cookies = site.url, http.cookiejar.CookieJar()
-        self.opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.cookies)
-        )
-        self.text = self.get("/login/")
-        fields = {"username": "demo", "password": site.password, "csrfmiddlewaretoken": self._found("value")}
-        self.text = self.get("/login/", urllib.parse.urlencode(fields).encode())
-        self.token = self._found("content")
-
-    def _found(self, attribute: str) -> str:
-        found = re.search(rf'csrf\S*token" {attribute}="(\w+)"', self.text)
-        assert found is not None, self.text
-        return found[1]
-
-    def get(self, path: str, body: bytes | None = None, method: str | None = None, **headers: str) -> str:
-        named = {k.replace("_", "-"): v for k, v in headers.items()}
-        request = urllib.request.Request(self.url + path, body, named, method=method)
-        with self.opener.open(request) as answer:
-            text: str = answer.read().decode()
-            return text
-
-    def status(self, path: str, body: bytes | None = None, method: str | None = None, **headers: str) -> int:
-        try:
-            self.get(path, body, method, **headers)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code
-        return 200
 
 
 def test_an_upload_is_answered_at_once_and_becomes_a_table(site: Site, small: Path, table: str) -> None:
@@ -186,7 +153,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
 
 def test_a_browser_needs_its_csrf_token(site: Site, small: Path, table: str) -> None:
     """403 without it, and nothing is kept; with it all goes well. So it is for PUT."""
-    browser = Browser(site)
+    browser = Browser(site.url, site.password)
     kind, body = form({"file": ("small.csv", small.read_bytes())}, {"table": table})
     before = set(os.listdir(site.folder / "uploads"))
     assert 403 == browser.status("/upload/", body, Content_Type=kind)
@@ -315,7 +282,7 @@ def test_every_answer_has_a_strict_policy(site: Site) -> None:
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
-    for page in (Browser(site).text, site.demo.ask("GET", "/login/").body.decode()):
+    for page in (Browser(site.url, site.password).text, site.demo.ask("GET", "/login/").body.decode()):
         assert not re.search(r"<style|<script(?![^>]*src=)|\son\w+=|\sstyle=|https?://", page)
 
 
