@@ -36,7 +36,7 @@ crash: .venv/test  ## the crash tests in their long form: every system call, eve
 	@echo "make crash: every point; this takes an hour or two"
 	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py $(ARGS)
 
-extras: .venv/base  ## install the wheel afresh, alone and with each extra, and do a real job in each
+extras: .venv/test  ## install the wheel afresh, alone and with each extra, and do a real job in each
 	@$(BIN)/python tests/tools/extras.py
 
 mutants: .venv/test  ## break each rule of the library on purpose, and see the test that catches it (RULES="fsync lock")
