@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from celery import Celery, signals
-from kombu.exceptions import OperationalError
+from celery.exceptions import OperationalError
 
 from resumable import control
 from resumable.checkpoint import CheckpointStore, Record

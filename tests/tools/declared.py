@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shutil
 import sysconfig
 import tempfile
@@ -26,7 +27,12 @@ ROOT = Path(__file__).parents[2]
 
 @functools.cache
 def python(*extras: str, group: str = "") -> str:
-    """The interpreter of an environment with the library, these extras, and a dependency group; gone with this process."""
+    """The interpreter of an environment with the library, these extras, and a dependency group; gone with this process.
+
+    Or the one that RESUMABLE_TEST_PYTHON names.
+    """
+    if given := os.environ.get("RESUMABLE_TEST_PYTHON"):
+        return given
     folder = Path(tempfile.mkdtemp(prefix="resumable-python-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -11,12 +11,12 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
+from celery.exceptions import OperationalError
 from django.conf import settings
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
-from kombu.exceptions import OperationalError
 
 from resumable import AlreadyCompleted, StoreError, UnknownRun
 from resumable.errors import Refused
