@@ -149,8 +149,6 @@ def test_an_upload_that_makes_no_sense_is_refused_before_anything_is_made(why: s
 BAD_EXPORTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown table": ((SHOP, "order", "out.csv"), ("'order'", "Did you mean 'orders'")),
     "no database": (("sqlite:///none.db", "orders", "out.csv"), ("no file", "none.db")),
-    "view without a key": ((SHOP, "recent", "out.csv"), ("key", "--key")),
-    "query without a key": ((SHOP, "--query", "select id from orders", "out.csv"), ("key", "--key")),
     "query that is none": ((SHOP, "--query", "select from where", "--key", "id", "out.csv"), ("syntax error",)),
     "query that writes": ((SHOP, "--query", "delete from orders", "--key", "id", "out.csv"), ()),
     "key of no column": ((SHOP, "orders", "out.csv", "--key", "nope"), ("'nope'",)),

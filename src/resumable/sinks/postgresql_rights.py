@@ -99,7 +99,7 @@ def withheld(c: Connection, staging: str) -> Refusal | None:
                          name=staging, s=c.space(staging)):  # fmt: skip
         return Refusal(
             f"its rows lie in a table of the role {at.owner!r}, which alone may publish or drop it",
-            f"Go on as {at.owner}; or have that role lent, by a superuser: GRANT {c.quote(at.owner)} TO {_me(c)};",
+            f"Go on as {at.owner}; or have that role lent, by a superuser: GRANT {c.quote(at.owner)} TO {_me(c)}; Then run the same again.",
         )
     return None
 
@@ -167,8 +167,8 @@ def _me(c: Connection) -> str:
 
 def _told(c: Connection, found: Sequence[Lack], name: str) -> Refusal:
     owners = dict.fromkeys("the database's owner" if x.owner == "pg_database_owner" else x.owner for x in found)
-    do = f"Have it granted, by {' and '.join(owners)} or a superuser: {' '.join(x.grant for x in found)}"
+    do = f"Have it granted, by {' and '.join(owners)} or a superuser: {' '.join(x.grant for x in found)} Then run the same again"
     closed = c.beside == c.schema and any("create tables" in x.what for x in found)
     if closed and _relations(c, _NAMED, name=name, s=c.schema):  # a new table is made in that schema all the same
-        do += " Or have staging and ledger in another schema: staging_schema=... (--staging-schema)."
-    return Refusal(f"the user {_me(c)} {' and '.join(x.what for x in found)}", do)
+        do += "; or have staging and ledger in another schema: staging_schema=... (--staging-schema)"
+    return Refusal(f"the user {_me(c)} {' and '.join(x.what for x in found)}", f"{do}.")
