@@ -465,7 +465,7 @@ def test_what_names_no_store_is_refused() -> None:
     """URLs of other machines, unknown databases, half a URL, and objects that are no store."""
     where: Any
     for where in (
-        "redis:h", "file://host/x", "file:", "nosuch://h/db", "sqlite:runs.db", "postgres://h/db", "", "a\0b", 7,
+        "redis:h", "file://host/x", "file:", "nosuch://h/db", "sqlite:runs.db", "postgres:h", "", "a\0b", 7,
     ):  # fmt: skip
         with pytest.raises(UsageError) as caught:
             open_store(where)
