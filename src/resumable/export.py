@@ -41,11 +41,22 @@ def export(
 ) -> Pipeline:
     """A pipeline from a table, or a `select ...`, into the file `target`. Nothing runs until it is iterated or run.
 
-    `source`: a SQLAlchemy URL or `Engine`, or a `Source`. `what`: a table's name or a query. `key`: unique columns
-    without NULL to read in the order of; a table's own is found. Without any, as for a query, all is read in one
-    snapshot, and a resume begins again from the start. `format`: from the file's suffix if None. `schema`: the database
-    schema of the table; without it, `what` may be "schema.table" (see resumable.tables). `options` go to the format: for CSV
-    `delimiter`, `header`, `null`, `spreadsheet_safe`.
+    `source`: a SQLAlchemy URL or `Engine`, or a `Source`.
+    `what`: a table's name or a query.
+    `target`: the path of a file, or a `Sink`.
+    `key`: unique columns without NULL to read in the order of; a table's own is found. Without any, as for a query,
+    all is read in one snapshot, and a resume begins again from the start.
+    `if_exists`: what to do with a file that is there: refuse it, or replace it at the end.
+    `name`: the run's name; by default one is made of source, what and target, so that the same call finds the same
+    run. A source that has no `address` by which to tell it from others needs one.
+    `store`: where checkpoints are kept: a folder, a URL or a store; by default RESUMABLE_STORE or the folder
+    `.resumable`.
+    `every`: seconds between commits.
+    `reconnect`: seconds for which a connection that breaks is tried again; 0: not at all.
+    `transform`: a function from RecordBatch to RecordBatch, row by row and pure.
+    `format`: of the file, where its suffix doesn't say it.
+    `schema`: the database schema of the table; without it, `what` may be "schema.table".
+    `options` go to the format: for CSV `delimiter`, `header`, `null`, `spreadsheet_safe`.
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """

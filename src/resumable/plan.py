@@ -15,7 +15,7 @@ from resumable.protocols import Batch, Sink, Source
 
 __all__ = ["Plan", "Transform"]
 
-_SAME_ROWS = {"staging", "quarantine"}
+_SAME_ROWS = {"staging", "quarantine", "staging_schema"}
 """Options that change nothing of the rows that a completed run has published."""
 
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]

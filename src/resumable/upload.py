@@ -48,18 +48,30 @@ def upload(
     """A pipeline from `source` into `table` of the database at `target`. Nothing runs until it is iterated or run.
 
     `source`: the path of a CSV file, a `Source`, anything with `__arrow_c_stream__`, a pandas or polars frame.
-    `target`: a SQLAlchemy URL or `Engine`, or a `Sink`. `if_exists`: what to do with a table that is there.
-    `key`: the columns that an upsert goes by, or a new table's primary key. `columns`: name to type, where the
-    inferred one won't do ("int64", "float64", "string", "bool", "date", "timestamp", "decimal(12,2)", or an Arrow
-    type); columns that an existing table has are read as its types. `null_values`: unquoted fields that mean NULL.
-    `on_bad_row="quarantine"` puts rows that don't fit into the JSON-lines file `quarantine` (default
-    `<source>.rejected.jsonl`) and goes on; all rows that share a unique key are among them. `staging=False` loads in
-    plain view, only into a table of its own. `schema`: the database schema of the table; without it, `table` may be
-    "schema.table" (see resumable.tables). `staging_schema`: another, in which staging and ledger lie (PostgreSQL): for a
-    user who may add to the table and make none beside it. `name`: made from source, target and table, unless given; a
-    source that has no path, content or `address` by which to tell it from others needs one. `options` go to the format:
-    for CSV `delimiter`, `quote`, `encoding`, `header`, `names`, `identity`, and `max_record`, the bytes that a record
-    may have (8 MiB).
+    `target`: a SQLAlchemy URL or `Engine`, or a `Sink`.
+    `table`: its name, or `schema.table`.
+    `if_exists`: what to do with a table that is there: refuse it, replace its rows, add to them, upsert.
+    `key`: the columns that an upsert goes by, or a new table's primary key.
+    `columns`: name to type, where the inferred one won't do ("int64", "float64", "string", "bool", "date",
+    "timestamp", "decimal(12,2)", or an Arrow type); columns that an existing table has are read as its types.
+    `null_values`: unquoted fields that mean NULL.
+    `on_bad_row`: "quarantine" puts rows that don't fit aside and goes on; all rows that share a unique key are among
+    them.
+    `quarantine`: the JSON-lines file that they go to (`<source>.rejected.jsonl`).
+    `staging`: False loads in plain view, only into a table of its own.
+    `name`: the run's name; by default one is made of source, target and table, so that the same call finds the same
+    run. A source that has no path, content or `address` by which to tell it from others needs one.
+    `store`: where checkpoints are kept: a folder, a URL or a store; by default RESUMABLE_STORE or the folder
+    `.resumable`.
+    `every`: seconds between commits.
+    `reconnect`: seconds for which a connection that breaks is tried again; 0: not at all.
+    `transform`: a function from RecordBatch to RecordBatch, row by row and pure.
+    `format`: of the file, where its suffix doesn't say it.
+    `schema`: the database schema of the table.
+    `staging_schema`: another, in which staging and ledger lie (PostgreSQL): for a user who may add to the table and
+    make none beside it.
+    `options` go to the format: for CSV `delimiter`, `quote`, `encoding`, `header`, `names`, `identity`, and the bytes that a
+    record may have, `max_record` (8 MiB).
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
