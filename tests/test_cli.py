@@ -159,7 +159,7 @@ def test_a_run_that_is_paused_or_terminated_from_elsewhere_ends_with_75_or_1(fol
 
 
 def test_a_signal_that_comes_while_the_run_is_opened_counts(folder: Path) -> None:
-    """Before the first row is read there is nothing to commit yet: it pauses after the first batch."""
+    """It pauses before the first batch, or after it, if that is there by then."""
 
     def transform(rows):
         if not rows.num_rows:  # the run begins
@@ -169,7 +169,7 @@ def test_a_signal_that_comes_while_the_run_is_opened_counts(folder: Path) -> Non
     pipeline = resumable.upload("many.csv", SHOP, "many", transform=transform)
     with pytest.raises(resumable.Paused):
         pipeline.run()
-    assert 0 < pipeline.progress.rows < 140_000
+    assert pipeline.progress.rows < 140_000
     assert pipeline.run().rows == 140_000, "it was meant for that session only"
 
 

@@ -194,9 +194,6 @@ def _run(pipeline: Pipeline, a: argparse.Namespace) -> int:
     if a.explain:
         _print(pipeline.explain())
         return DONE
-    with contextlib.suppress(ResumableError):  # which the run says
-        if note := getattr(pipeline._plan.source, "note", ""):
-            _say(note, DONE)
     steps = pipeline.steps(takeover=a.takeover, restart=getattr(a, "restart", False))
     last: Progress | None = None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record
-from resumable.errors import OptionsChanged, SourceChanged, UsageError
+from resumable.errors import OptionsChanged, ResumableError, SourceChanged, UsageError
 from resumable.protocols import Batch, Sink, Source
 
 __all__ = ["Plan", "Transform"]
@@ -112,8 +113,11 @@ class Plan:
         return bool(getattr(self.source, "volatile", False))
 
     def note(self) -> str:
-        """What people should know of how the sink found its target, once it has been opened."""
-        return str(getattr(self.sink, "note", ""))
+        """What people should know of how the source is read, and how the sink found its target once it has been opened."""
+        notes = [getattr(self.sink, "note", "")]
+        with contextlib.suppress(ResumableError):  # it is to be read again for that; what it lacks is said elsewhere
+            notes.append(getattr(self.source, "note", ""))
+        return ". ".join(filter(None, notes))
 
     def _other(self, last: Checkpoint) -> dict[str, str]:
         """The options that aren't those the run began with, by name, in words."""

@@ -167,7 +167,7 @@ class CsvSource:
         """Which words, in the sample, keep a column from being more than text, and what to do about it."""
         with self._open() as file:
             names, block, texts = self._sample(file)
-        notes = [note] if (note := self.note) else []
+        notes = [f"{note}."] if (note := self.note) else []
         for i, (name, column) in enumerate(zip(names, texts.columns, strict=True)):
             if name not in schema.names or schema.field(name).metadata or schema.field(name).type != pa.string():
                 continue
@@ -193,7 +193,7 @@ class CsvSource:
         with self._open() as file:
             if file.encoding == self.form.encoding:
                 return ""
-        return f"{self.path} begins with a byte order mark, so it is read as UTF-8, not as {self.form.encoding}."
+        return f"{self.path} begins with a byte order mark, so it is read as UTF-8, not as {self.form.encoding}"
 
     def _open(self, size: int | None = None) -> CsvFile:
         return CsvFile(self.path, self.form, self.max_record, size)
