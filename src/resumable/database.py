@@ -51,7 +51,8 @@ _REMEDIES: dict[int | str, str] = {
 """By SQLite's primary result code, or by SQLSTATE."""
 
 _SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "ssl_password", "token", "secret"}
-_NETLOC = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<user>[^\s/@:]*):(?P<password>[^\s]*)@")
+_WORD = re.compile(r"\S+")
+_LOGIN = re.compile(r"(?<=[\w+.-])://[^\s/@:]*+:")
 _TWICE = re.compile(r"(?s)[\w+]+://[^:/]*:[^@]*@.*@")
 _SCHEME = re.compile(r"[\w+.-]*:/+")
 _QUERY = re.compile(rf"(?i)\b({'|'.join(sorted(_SECRETS))})=[^&\s'\"]*")
@@ -136,8 +137,16 @@ def redact(text: str, url: str | URL | None = None) -> str:
             for form in {str(secret), unquote(str(secret))}:
                 if form:
                     text = text.replace(form, "***")
-    text = _NETLOC.sub(lambda m: f"{m['scheme']}{m['user']}:***@", text)
+    if "://" in text:
+        text = _WORD.sub(lambda m: _masked(m[0]), text)
     return _QUERY.sub(lambda m: f"{m[1]}=***", text)
+
+
+def _masked(word: str) -> str:
+    """The word without the password of a URL: what lies between the user's name and the last @."""
+    head, at, tail = word.rpartition("@")
+    login = _LOGIN.search(head) if at else None
+    return f"{head[: login.end()]}***@{tail}" if login else word
 
 
 def connect(url: str | URL | Engine) -> Engine:

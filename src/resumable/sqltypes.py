@@ -197,7 +197,7 @@ _NAMES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "datetime": sa.DateTime, "timestamp": sa.DateTime, "timestamp without time zone": sa.DateTime,
 }  # fmt: skip
 
-_DECLARED = re.compile(r"(?P<name>[^()]*)(?:\(\s*(?P<args>[-+\d,\s]*)\))?(?P<rest>[^()\[]*)(?P<array>\[\])*")
+_DECLARED = re.compile(r"(?P<name>[^()]*+)(?:\((?P<args>[-+\d,\s]*+)\))?(?P<rest>[^()\[]*+)(?P<array>\[\])*+")
 
 
 def declared_type(text: str, dialect: str) -> sa.types.TypeEngine[Any]:

@@ -104,7 +104,7 @@ class Postgresql:
         state = getattr(origin, "sqlstate", None) or ""
         if not isinstance(origin, psycopg.Error) or not (state[:2] in ("22", "23", "54") or state == "P0001"):
             return None
-        context = re.search(r"(?m)^COPY .*, line \d+, column (.+?)(?:: \"|: null|$)", origin.diag.context or "")
+        context = re.search(r"(?m)^COPY .*?, line \d+, column (.+?)(?:: \"|: null|$)", origin.diag.context or "")
         return self.words(origin), origin.diag.column_name or (context[1] if context else None)
 
     def backend(self, c: Connection) -> str:

@@ -32,7 +32,8 @@ __all__ = [
     "unknown",
 ]
 
-_QUERY = re.compile(r"(?is)(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values)\b(?=[\s(*'\"])")
+# Possessive and atomic: what was taken for a space or a comment is never given back, so time is linear in the text.
+_QUERY = re.compile(r"(?is)(?>\s|\(|--[^\n]*\n|/\*.*?\*/)*+(?:select|with|values)\b(?=[\s(*'\"])")
 
 
 @dataclass(frozen=True, slots=True)
