@@ -462,7 +462,7 @@ def test_the_status_is_read_off_the_record() -> None:
             (Record(1, owner=dead, checkpoint=Checkpoint(halt="paused")), "interrupted"),
             (Record(1, owner=dead, checkpoint=OVER), "completed"),
             (Record(1, owner=ELSEWHERE, beat_at=time.time()), "running"),
-            (Record(1, owner=ELSEWHERE, beat_at=time.time() - 60), "interrupted"),
+            (Record(1, owner=ELSEWHERE, beat_at=time.time() - 3600, claim=ClaimId(1, "slow clock")), "running"),
             (Record(1, checkpoint=Checkpoint(halt="paused")), "paused"),
             (Record(1, checkpoint=Checkpoint(halt="failed")), "failed"),
             (Record(1, checkpoint=OVER), "completed"),

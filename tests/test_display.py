@@ -230,9 +230,19 @@ def test_a_store_that_cannot_be_read_is_told_where_the_pipeline_is_shown(tmp_pat
 def test_the_json_of_a_progress_has_no_sessions_in_it() -> None:
     """The command line prints it at each commit: it must not grow with the number of sessions."""
     kept = progress().to_dict()
-    assert ["name", "status", "rows", "rejected", "fraction", "seconds", "rate", "eta", "sessions", "message"] == [
-        *kept
-    ]
+    assert [
+        "name",
+        "status",
+        "rows",
+        "rejected",
+        "fraction",
+        "seconds",
+        "rate",
+        "eta",
+        "sessions",
+        "message",
+        "asked",
+    ] == [*kept]
     assert kept == json.loads(json.dumps(kept))
     assert 3 == kept["sessions"] == len(progress().history)
     assert "history" not in repr(progress())

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import weakref
 from collections.abc import Generator, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 __all__ = ["ahead"]
 
@@ -21,45 +22,70 @@ TICK = 0.1
 """Seconds after which a waiting reader gets None, so that it can look at clock and requests."""
 
 
-@contextlib.contextmanager
-def ahead(items: Generator[T, None, None]) -> Iterator[Iterator[T | None]]:
-    """The items, read in a thread; None whenever none has come for `TICK` seconds. Its errors are raised here."""
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(DEPTH)
-    stop = threading.Event()
+class ahead(Generic[T]):
+    """The items, read in a thread; None whenever none has come for `TICK` seconds. Its errors are raised here.
 
-    def put(item: T | None, error: BaseException | None = None) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                return ready.put((item, error), timeout=TICK)
+    A context manager, and a class: between the thread's start and the caller's block there is no line at which an
+    interrupt could leave the reader behind. Where one strikes in the leaving itself, the reader ends with its taker.
+    """
 
-    def read() -> None:
+    def __init__(self, items: Generator[T, None, None]) -> None:
+        ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(DEPTH)
+        self._stop = threading.Event()
+        self._taker = _take(ready)
+        self._thread = threading.Thread(
+            target=_read,
+            args=(items, ready, self._stop, weakref.ref(self._taker)),
+            name="resumable reader",
+            daemon=True,
+        )
+
+    def __enter__(self) -> Iterator[T | None]:
         try:
-            with contextlib.closing(items):
-                for item in items:
-                    put(item)
-                    if stop.is_set():
-                        return
-            put(None, StopIteration())
-        except BaseException as error:
-            put(None, error)
+            self._thread.start()
+            return self._taker
+        except BaseException:
+            self.__exit__()
+            raise
 
-    def take() -> Iterator[T | None]:
-        while True:
-            try:
-                item, error = ready.get(timeout=TICK)
-            except queue.Empty:
-                item, error = None, None
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-
-    thread = threading.Thread(target=read, name="resumable reader", daemon=True)
-    thread.start()
-    try:
-        yield take()
-    finally:
-        stop.set()
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
         # A reader that waits for a slow server ends by itself later; a pause doesn't wait for it.
-        thread.join(timeout=0.5)
+        with contextlib.suppress(RuntimeError):  # an interrupt came before its start
+            self._thread.join(timeout=0.5)
+
+
+def _take(ready: queue.Queue[tuple[T | None, BaseException | None]]) -> Generator[T | None, None, None]:
+    while True:
+        try:
+            item, error = ready.get(timeout=TICK)
+        except queue.Empty:
+            item, error = None, None
+        if isinstance(error, StopIteration):
+            return
+        if error is not None:
+            raise error
+        yield item
+
+
+def _read(
+    items: Generator[T, None, None],
+    ready: queue.Queue[tuple[T | None, BaseException | None]],
+    stop: threading.Event,
+    taker: weakref.ref[Generator[T | None, None, None]],
+) -> None:
+    def put(item: T | None, error: BaseException | None = None) -> bool:
+        while not stop.is_set() and taker() is not None:
+            with contextlib.suppress(queue.Full):
+                ready.put((item, error), timeout=TICK)
+                return True
+        return False
+
+    try:
+        with contextlib.closing(items):
+            for item in items:
+                if not put(item) or stop.is_set():
+                    return
+        put(None, StopIteration())
+    except BaseException as error:
+        put(None, error)

@@ -43,6 +43,7 @@ from resumable.naming import place
 from resumable.pipeline import Pipeline
 from resumable.rebuild import rebuild, rebuildable
 from resumable.run import Run, submit
+from resumable.standing import whereabouts
 from resumable.stores import open_store
 from resumable.upload import upload
 
@@ -141,7 +142,9 @@ class Runs:
         """
         for name in self.store.names():
             with contextlib.suppress(CorruptCheckpoint):
-                if control.status(self.store.load(name)) != "running":
+                record = self.store.load(name)
+                # Of a runner on another machine nobody knows by a look; if it lives, the message waits its turn.
+                if control.status(record) != "running" or whereabouts(record):
                     self._send(name)
 
     # -------------------------------------------------------------------------------------- in a worker

@@ -15,7 +15,8 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -23,18 +24,30 @@ from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Re
 from resumable.errors import AlreadyRunning, NotHonoured, Superseded
 from resumable.liveness import _held, alive, me
 from resumable.requests import after, ask, submit
+from resumable.standing import SILENCE, Standing, called_off, may_live, request, status
 from resumable.swaps import update
 
-__all__ = ["Claim", "alive", "ask", "claim", "may_live", "me", "status", "submit", "wait_until_idle"]
+__all__ = [
+    "SILENCE",
+    "Claim",
+    "alive",
+    "ask",
+    "called_off",
+    "claim",
+    "may_live",
+    "me",
+    "request",
+    "status",
+    "submit",
+    "wait_until_idle",
+]
 
 BEAT = 1.0
 """Seconds between heartbeats."""
-SILENCE = 6.0
-"""A runner on another machine that shows no heartbeat for this many seconds is taken for dead."""
 POLL = 0.25
 """Seconds between looks at what is asked."""
 
-Status = Literal["new", "queued", "running", "paused", "failed", "interrupted", "completed", "terminated"]
+Status = Standing
 Asked = Literal["", "pause", "terminate"]
 """What a runner may be asked."""
 
@@ -42,55 +55,24 @@ Asked = Literal["", "pause", "terminate"]
 # ------------------------------------------------------------------------------------------- who lives
 
 
-def _lives(store: CheckpointStore, name: str, record: Record) -> bool:
-    """Whether the record's runner lives, watching its heartbeat if nothing else can tell."""
+def _live(store: CheckpointStore, name: str, record: Record) -> Record | None:
+    """The record of a runner that lives, this one or one that has come since; watches its heart if nothing else tells."""
     if record.owner is None:
-        return False
+        return None
     known = alive(record.owner, record.claim.token)
     if known is not None:
-        return known
+        return record if known else None
     end = time.monotonic() + SILENCE
     while time.monotonic() < end:
         time.sleep(POLL)
         now = store.load(name)
-        if now is None or now.claim != record.claim or now.owner is None:
-            return now is not None and now.owner is not None
+        if now is None or now.owner is None:
+            return None
+        if now.claim != record.claim:
+            return None if alive(now.owner, now.claim.token) is False else now
         if now.beat != record.beat:
-            return True
-    return False
-
-
-def status(record: Record | None) -> Status:
-    """What a run's record says of it. `interrupted` is derived: it says running, and its runner is dead.
-
-    `queued`: nobody runs it, and a worker is asked to.
-    """
-    if record is None:
-        return "new"
-    last, lives = record.checkpoint, False
-    if record.owner is not None:
-        known = alive(record.owner, record.claim.token)
-        lives = time.time() - record.beat_at < 2 * SILENCE if known is None else known
-    if lives:
-        return "running"
-    if record.asked == "resume" and record.owner is None:
-        return "queued"
-    if last.over and last.outcome:
-        return last.outcome
-    if record.owner is not None:
-        return "interrupted"
-    return last.halt or ("interrupted" if last.number else "new")
-
-
-def called_off(record: Record | None) -> bool:
-    """Whether the last that was heard of it is that it was terminated, or a run was that followed a completed one."""
-    now = status(record)
-    return now == "terminated" or (now == "completed" and record is not None and record.checkpoint.halt == "terminated")
-
-
-def may_live(record: Record | None) -> bool:
-    """Whether there may be a runner to ask: only the kernel of its own machine can say no."""
-    return record is not None and record.owner is not None and alive(record.owner, record.claim.token) is not False
+            return now
+    return None
 
 
 # ---------------------------------------------------------------------------------------------- claims
@@ -99,7 +81,9 @@ def may_live(record: Record | None) -> bool:
 class Claim:
     """The right to write, until a newer claim. Saves, beats and hears what is asked; safe between threads."""
 
-    def __init__(self, store: CheckpointStore, name: str, record: Record, known: frozenset[ClaimId]) -> None:
+    def __init__(
+        self, store: CheckpointStore, name: str, record: Record, known: frozenset[ClaimId], done: threading.Event
+    ) -> None:
         self.store, self.name, self.id, self.known = store, name, record.claim, known
         self.last = record.checkpoint
         assert record.owner is not None
@@ -109,7 +93,7 @@ class Claim:
         self.lost = False
         """Whether a newer claim has been seen."""
         self._lock = threading.Lock()
-        self._done = threading.Event()
+        self._done = done
 
     def save(self, checkpoint: Checkpoint, *, leave: bool = False, withdraw: bool = False) -> Asked:
         """Keep the checkpoint, if the claim still holds; answers with what is asked.
@@ -164,63 +148,102 @@ class Claim:
             if record is not None and record.claim == self.id:
                 return change(replace(record, version=record.version + 1))
             self.lost = True
-            who = "it was removed from the store" if record is None else f"{record.owner or 'another runner'} has it"
-            raise Superseded(
-                f"Run {self.name!r} was taken over: {who}.",
-                safe="What was committed is safe; this runner wrote nothing after that.",
-                do="Look at it with `resumable status`.",
-            )
+            raise _removed(self.store, self.name) if record is None else _fenced(self.name, record)
 
         _, new = update(self.store, self.name, mine)
         assert new is not None
         return new
 
-    def _beat(self) -> None:
-        due = time.monotonic() + BEAT
-        while not self._done.wait(POLL):
-            # A store that can't be reached is the saves' business, not the heart's.
-            with contextlib.suppress(Exception), self._lock:
-                record = self.store.load(self.name)
-                if record is None or record.claim != self.id:
-                    self.lost = True
-                    return
-                self._hear(record)
-                if time.monotonic() >= due and not self._done.is_set():
-                    due = time.monotonic() + BEAT
-                    beaten = replace(record, version=record.version + 1, beat=record.beat + 1, beat_at=time.time())
-                    self.store.swap(self.name, record.version, beaten)
+    def _pulse(self, *, beat: bool) -> None:
+        """Hear what is asked, and show that the runner lives."""
+        # A store that can't be reached is the saves' business, not the heart's.
+        with contextlib.suppress(Exception), self._lock:
+            record = self.store.load(self.name)
+            if record is None or record.claim != self.id:
+                self.lost = True
+                return
+            self._hear(record)
+            if beat and not self._done.is_set():
+                beaten = replace(record, version=record.version + 1, beat=record.beat + 1, beat_at=time.time())
+                self.store.swap(self.name, record.version, beaten)
 
 
-@contextlib.contextmanager
-def claim(
-    store: CheckpointStore,
-    name: str,
-    *,
-    takeover: bool = False,
-    beat: bool = True,
-    admit: Callable[[Record], None] | None = None,
-) -> Iterator[Claim]:
+def _fenced(name: str, record: Record) -> Superseded:
+    """What a runner is told whose claim the record doesn't have any more."""
+    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.over else "it has stopped by now"
+    return Superseded(
+        f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
+        safe="What was committed is safe; this runner wrote nothing after that.",
+        do="Look at it with `resumable status`.",
+    )
+
+
+def _removed(store: CheckpointStore, name: str) -> Superseded:
+    """What a runner is told whose record is gone."""
+    return Superseded(
+        f"The record of run {name!r} was removed from the store {getattr(store, 'location', store)}.",
+        safe="What was committed is safe; this runner wrote nothing after that.",
+        do="Run the same again: into a database it goes on from its last commit, into a file it begins anew.",
+    )
+
+
+def _beat(held: weakref.ref[Claim], done: threading.Event) -> None:
+    """The heart: it beats until it is told to end, and never longer than there is a claim to beat for."""
+    due = time.monotonic() + BEAT
+    while not done.wait(POLL) and (claim := held()) is not None and not claim.lost:
+        beat = time.monotonic() >= due
+        claim._pulse(beat=beat)
+        due = time.monotonic() + BEAT if beat else due
+        del claim
+
+
+class claim:
     """Claim a run: a dead runner is taken over at once, a live one is `AlreadyRunning` unless `takeover`.
 
     `admit` is shown the record that the claim would go into, and raises to refuse: nothing comes between.
+    A context manager, and a class: between the heart's start and the caller's block there is no line at which an
+    interrupt could leave it beating. Where one strikes in the leaving itself, the heart ends with the claim.
     """
-    token = secrets.token_hex(8)
-    _held.add(token)  # before the store has it, and until the end: an interrupt at any line leaves no owner that lives
-    try:
-        record, new = _enter(store, name, token, takeover, admit)
-        held = Claim(store, name, new, frozenset({record.claim, record.checkpoint.claim}))
-        held._hear(new)
-        thread = threading.Thread(target=held._beat, name=f"resumable heartbeat {name}", daemon=True)
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        name: str,
+        *,
+        takeover: bool = False,
+        beat: bool = True,
+        admit: Callable[[Record], None] | None = None,
+    ) -> None:
+        self._store, self._name, self._takeover, self._beat, self._admit = store, name, takeover, beat, admit
+        self._token, self._done = secrets.token_hex(8), threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def __enter__(self) -> Claim:
         try:
-            if beat:
-                thread.start()
-            yield held
+            _held.add(self._token)  # before the store has it, and until the end
+            record, new = _enter(self._store, self._name, self._token, self._takeover, self._admit)
+            held = Claim(self._store, self._name, new, frozenset({record.claim, record.checkpoint.claim}), self._done)
+            weakref.finalize(held, _held.discard, self._token)
+            held._hear(new)
+            if self._beat:
+                name = f"resumable heartbeat {self._name}"
+                self._heart = threading.Thread(
+                    target=_beat, args=(weakref.ref(held), self._done), name=name, daemon=True
+                )
+                self._heart.start()
+            return held
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        try:
+            if self._heart is not None:
+                with contextlib.suppress(RuntimeError):  # it is this very thread, or an interrupt came before its start
+                    self._heart.join(timeout=5)
         finally:
-            held._done.set()
-            with contextlib.suppress(RuntimeError):  # it is this very thread, or an interrupt came before its start
-                thread.join(timeout=5)
-    finally:
-        _held.discard(token)
+            _held.discard(self._token)
 
 
 def _enter(
@@ -230,10 +253,11 @@ def _enter(
 
     def enter(record: Record | None) -> Record:
         record = record or Record()
-        if record.owner is not None and not takeover and _lives(store, name, record):
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.owner.since))
+        live = None if takeover else _live(store, name, record)
+        if live is not None and live.owner is not None:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(live.owner.since))
             raise AlreadyRunning(
-                f"Run {name!r} is running: {record.owner}, since {since}.",
+                f"Run {name!r} is running: {live.owner}, since {since}.",
                 safe="Nothing was changed.",
                 do="Wait for it, pause it, or fence it off with takeover (--takeover).",
             )
@@ -264,11 +288,12 @@ def _enter(
 def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | None:
     """The record once no live runner has the run; `NotHonoured` after `wait` seconds."""
     begun = changed = time.monotonic()
-    seen = None
+    seen = first = None
     while True:
         record, now = store.load(name), time.monotonic()
         if record is None or record.owner is None:
             return record
+        first = first or record.claim
         if seen != (record.claim, record.beat):
             seen, changed = (record.claim, record.beat), now
         known = alive(record.owner, record.claim.token)
@@ -276,6 +301,12 @@ def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | 
         if known is False or (known is None and now - changed >= SILENCE):
             return record
         if now - begun >= wait:
+            if record.claim != first and not record.asked:
+                raise NotHonoured(
+                    f"Run {name!r} was taken over meanwhile: {record.owner} has it now.",
+                    safe="A pause is asked of a runner: it doesn't hold for the next one. Nothing is lost.",
+                    do="Ask for the pause again.",
+                )
             raise NotHonoured(
                 f"{record.owner} has not stopped run {name!r} within {wait:g} seconds.",
                 safe="The request stands and nothing is lost.",

@@ -56,6 +56,11 @@ class ResumableError(Exception):
         self.what, self.safe, self.do = what, safe, do
         super().__init__(" ".join(part for part in (what, safe, do) if part))
 
+    def add(self, sentence: str) -> None:
+        """Say one thing more of what is still safe."""
+        self.safe = " ".join(part for part in (self.safe, sentence) if part)
+        self.args = (" ".join(part for part in (self.what, self.safe, self.do) if part),)
+
 
 class Stopped(ResumableError):
     """The run did as it was asked; raised so that the line after the loop never runs on half a table."""

@@ -49,11 +49,11 @@ def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
     return last
 
 
-def terminated(plan: Plan, last: Checkpoint) -> Terminated:
-    """What to raise where the run was called off."""
+def terminated(plan: Plan, last: Checkpoint, *, asked: bool) -> Terminated:
+    """What to raise where the run was called off; `asked`: by somebody else than the caller."""
     again = last.previous is not None or last.outcome == "completed"
     return Terminated(
-        f"Run {plan.name!r} was terminated.",
+        f"Run {plan.name!r} was terminated{', as was asked of it' if asked else ''}.",
         safe="The target is as it was before the run.",
         do="The completed run before it stays remembered; a restart runs it anew."
         if again

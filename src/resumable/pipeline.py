@@ -11,20 +11,30 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from resumable import control, explanation
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.control import Status
-from resumable.errors import AlreadyCompleted, Paused, ResumableError, Stopped, Terminated, UnknownRun, UsageError
+from resumable.errors import (
+    AlreadyCompleted,
+    Conflict,
+    Paused,
+    Refused,
+    ResumableError,
+    Stopped,
+    Terminated,
+    UnknownRun,
+    UsageError,
+)
 from resumable.plan import Plan, Transform
 from resumable.progress import Progress, Runs, in_notebook, show
 from resumable.protocols import Sink, Source
 from resumable.session import session
 from resumable.signals import pausing
 
-__all__ = ["Pipeline", "Steps", "pause", "runs"]
+__all__ = ["Pipeline", "Steps", "pause", "runs", "terminate"]
 
 
 class Pipeline:
@@ -118,20 +128,13 @@ class Pipeline:
         Raises `AlreadyCompleted`, `UnknownRun`, and `NotHonoured` after `wait` seconds.
         """
         _close_suspended(self, Terminated)
-        record = control.ask(self.store, self.name, "terminate")
-        if control.may_live(record):
-            record = control.wait_until_idle(self.store, self.name, wait)
-        if control.called_off(record):
-            return
-        try:
+        terminate(self.store, self.name, wait, self.roll_back)
+
+    def roll_back(self) -> None:
+        """Undo the run here, where no live runner has it; see `terminate`."""
+        with contextlib.suppress(Terminated):
             _exhaust(session(self._plan, terminate=True))
-        except Terminated:
-            return
-        except UnknownRun:
-            if record is None:
-                raise
-            return  # it died before its first checkpoint: nothing is left of it
-        raise completed(self.name)
+            raise completed(self.name)
 
     def __repr__(self) -> str:
         try:
@@ -224,6 +227,39 @@ def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
         record = control.wait_until_idle(store, name, wait)
     if control.status(record) == "completed":
         raise completed(name)
+
+
+def terminate(store: CheckpointStore, name: str, wait: float, roll_back: Callable[[], None]) -> None:
+    """Call off the run of that name: by its live runner, else by `roll_back`. See `Pipeline.terminate`.
+
+    Nothing is asked where nobody may be there to hear it: if it then couldn't be rolled back here, the request would
+    stand, and the next to run the run would find itself rolling it back.
+    """
+    record = store.load(name)
+    known = record is not None
+    if record is not None and (control.may_live(record) or (record.owner is None and not record.checkpoint.number)):
+        control.ask(store, name, "terminate")
+        record = control.wait_until_idle(store, name, wait)
+    status, called_off = control.status(record), control.called_off(record)
+    if status == "terminated":
+        return
+    try:
+        roll_back()
+    except UnknownRun:
+        if not known:
+            raise
+        # Its runner died before its first checkpoint: nothing is left of it.
+    except ResumableError as error:
+        # The target is asked even if the store says completed: it may know of a run that has begun since.
+        if isinstance(error, AlreadyCompleted) or (status == "completed" and isinstance(error, Refused)):
+            if called_off:
+                return
+            raise completed(name) from None
+        with contextlib.suppress(ResumableError):
+            record = store.load(name)
+        if control.request(record) == "terminate" and not isinstance(error, Conflict):
+            error.add("The request to terminate stands: the next to run it rolls it back.")
+        raise
 
 
 def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> Runs:

@@ -12,15 +12,21 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from resumable import control
 from resumable.checkpoint import Checkpoint, Json, Record, Session
 from resumable.control import Status
+from resumable.standing import whereabouts
 
 __all__ = ["Progress", "Runs", "in_notebook", "show"]
 
 log = logging.getLogger("resumable")
+
+Asked: TypeAlias = Literal["", "pause", "resume", "terminate"]
+
+ASKED = {"pause": "asked to pause", "terminate": "asked to terminate: the next to run it rolls it back"}
+"""Requests that stand, in words; of a `resume`, the state says enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,10 @@ class Progress:
     """Where a run stands, over all its sessions; every number is of committed rows.
 
     `fraction` 0 to 1, or None where the source can't tell. `seconds` is active time: pauses, crashes and the time
-    the caller's loop took are left out. `rate` in rows a second of it; `eta` in seconds, or None. `history` are the
-    sessions themselves, for the picture that a notebook shows. `pending` rows are read and written, and count only
-    together with what follows: their source can't be read on from its middle. `fraction` is then of what is read.
+    the caller's loop took are left out. `rate` in rows a second of it; `eta` in seconds, or None. `asked`: what is
+    asked of it and not yet done. `history` are the sessions themselves, for the picture that a notebook shows.
+    `pending` rows are read and written, and count only together with what follows: their source can't be read on from
+    its middle. `fraction` is then of what is read.
     """
 
     name: str
@@ -43,11 +50,12 @@ class Progress:
     eta: float | None = None
     sessions: int = 0
     message: str = ""
+    asked: Asked = ""
     history: tuple[Session, ...] = field(default=(), repr=False)
     pending: int = 0
 
     @classmethod
-    def of(cls, name: str, status: Status, last: Checkpoint, message: str = "") -> Progress:
+    def of(cls, name: str, status: Status, last: Checkpoint, message: str = "", asked: Asked = "") -> Progress:
         """What a checkpoint says."""
         seconds = sum(s.seconds for s in last.sessions)
         fraction = 1.0 if last.outcome == "completed" else last.fraction
@@ -56,12 +64,15 @@ class Progress:
             eta = seconds * (1 - fraction) / fraction
         rate, count = last.rows / seconds if seconds else None, len(last.sessions)
         said = message or last.error
-        return cls(name, status, last.rows, last.rejected, fraction, seconds, rate, eta, count, said, last.sessions)
+        return cls(
+            name, status, last.rows, last.rejected, fraction, seconds, rate, eta, count, said, asked, last.sessions
+        )
 
     @classmethod
     def known(cls, name: str, record: Record | None) -> Progress:
         """What a store's record says; None is a run that nobody has begun."""
-        return cls.of(name, control.status(record), record.checkpoint if record else Checkpoint())
+        last, asked = record.checkpoint if record else Checkpoint(), control.request(record)
+        return cls.of(name, control.status(record), last, whereabouts(record), asked)
 
     def to_dict(self) -> dict[str, Json]:
         """The same, ready for JSON; without `history`, which would make every line long."""
@@ -83,8 +94,9 @@ class Progress:
         return parts
 
     def told(self) -> str:
-        """The facts and the message, in a line."""
-        return ", ".join(self.facts()) + (f" - {self.message}" if self.message else "")
+        """The facts, what is asked of it, and the message, in a line."""
+        said = (ASKED.get(self.asked, ""), self.message)
+        return " - ".join([", ".join(self.facts()), *(part for part in said if part)])
 
     def __str__(self) -> str:
         return f"{self.name}: {self.status}, {self.told()}"

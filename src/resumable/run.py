@@ -10,7 +10,7 @@ from resumable import control
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.control import Status
 from resumable.errors import OptionsChanged, Refused
-from resumable.pipeline import Pipeline, completed, pause, unknown
+from resumable.pipeline import Pipeline, completed, pause, terminate, unknown
 from resumable.progress import Progress
 from resumable.rebuild import rebuild, rebuildable
 from resumable.stores import open_store
@@ -40,8 +40,7 @@ class Run:
     @property
     def asked(self) -> Literal["", "pause", "resume", "terminate"]:
         """What is asked of it and not yet done."""
-        record = self._record()
-        return record.asked if record.owner is not None or record.asked != "pause" else ""
+        return control.request(self._record())
 
     def ask(self, what: Literal["pause", "resume", "terminate"]) -> None:
         """Leave a request and return at once; whoever runs it, or a worker that serves the store, acts on it.
@@ -77,17 +76,8 @@ class Run:
 
     def terminate(self, wait: float = 30.0, *, source: str | None = None, target: str | None = None) -> None:
         """Call it off. A live runner is asked to, else it is rolled back here; see `Pipeline.terminate`."""
-        record = self._record()
-        # Otherwise nothing is asked before it is known that it can be done here: a request would stand.
-        never = record.owner is None and not record.checkpoint.number
-        if control.may_live(record) or never:
-            control.ask(self.store, self.name, "terminate")
-            record = self._known(control.wait_until_idle(self.store, self.name, wait))
-        if control.called_off(record):
-            return
-        if control.status(record) == "completed":
-            raise completed(self.name)
-        self.pipeline(source=source, target=target).terminate(wait)
+        self._record()
+        terminate(self.store, self.name, wait, lambda: self.pipeline(source=source, target=target).roll_back())
 
     def pipeline(self, *, source: str | None = None, target: str | None = None) -> Pipeline:
         """Its pipeline, rebuilt from what the store knows; `source` or `target` gives its URL again, with the password.

@@ -68,7 +68,7 @@ def session(
                 raise fenced from error  # whatever failed: it did because somebody else has the run
             raise
     if last.outcome == "terminated" or opening.called_off:
-        raise terminated(plan, last)
+        raise terminated(plan, last, asked=not terminate)
     yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else plan.note())
 
 

@@ -168,11 +168,17 @@ def _admit(row: Row, claim: Claimant, last: Checkpoint) -> None:
 
 def superseded(run: str, row: Row | None) -> Superseded:
     """What a runner is told whose claim isn't in the ledger any more."""
-    who = "it was ended by another runner" if row is None else f"{row.owner or 'another runner'} has it"
+    if row is None:
+        return Superseded(
+            f"The ledger's row of run {run!r} (table {NAME}) is gone: it was removed by hand, or the run was ended from "
+            "another store.",
+            safe="This runner wrote nothing after that.",
+            do="Begin anew (--restart, pipeline.restart()).",
+        )
     error = Superseded(
-        f"Run {run!r} was taken over: {who}.",
+        f"Run {run!r} was taken over: {row.owner or 'another runner'} has it.",
         safe="What was committed is safe; this runner wrote nothing after that.",
         do="Look at it with `resumable status`.",
     )
-    error.epoch = 0 if row is None else row.claim.epoch
+    error.epoch = row.claim.epoch
     return error
