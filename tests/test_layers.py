@@ -24,6 +24,7 @@ HEIGHT = dict.fromkeys(CONNECTORS, 1) | {
     "run": 4,
     "cli": 5,
     "celery": 5,
+    "starting": 6,
     "__main__": 6,
 }
 HEIGHT |= {"__init__": 7, "testing": 8}

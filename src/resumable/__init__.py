@@ -8,6 +8,9 @@ An upload that goes on from its last commit, whatever stopped it:
         print(progress)
 """
 
+from resumable import starting  # noqa: F401 - first: what follows takes a second
+
+# isort: split
 from resumable import errors, sinks, sources, stores
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Record
 from resumable.errors import (

@@ -2,6 +2,6 @@
 
 import sys
 
-from resumable.cli import main
+from resumable.starting import main
 
 sys.exit(main())

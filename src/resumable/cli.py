@@ -20,6 +20,7 @@ from resumable.arguments import parse
 from resumable.database import redact
 from resumable.errors import CorruptCheckpoint, Paused, ResumableError, UsageError
 from resumable.export import export
+from resumable.naming import utf8
 from resumable.pipeline import Pipeline
 from resumable.progress import Progress, show
 from resumable.rebuild import again
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         a = parse(sys.argv[1:] if argv is None else argv)
     except SystemExit as end:
         return int(end.code or 0)
+    _decode(a)
     try:
         return COMMANDS[a.command](a)
     except Paused as paused:
@@ -59,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("RESUMABLE_DEBUG"):
             raise
+        if isinstance(error, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
+            return _say(
+                f"This Python is set to {sys.getfilesystemencoding()}, in which {error.object!a} can't be a name. What "
+                "was committed is safe. Set PYTHONUTF8=1, or a locale of UTF-8 like LC_ALL=C.UTF-8, and run the same again.",
+                FAILED,
+            )
         return _say(
             f"{redact(f'{type(error).__name__}: {error}')}. What was committed is safe. This is a fault of resumable's "
             "own, or of a driver: RESUMABLE_DEBUG=1 shows where it happened.",
@@ -66,9 +74,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
 
+def _decode(a: argparse.Namespace) -> None:
+    """Words that aren't paths are text: the same text where Python is set to ASCII."""
+    for option, value in vars(a).items():
+        if option in ("source", "target", "quarantine", "store"):
+            continue
+        if isinstance(value, str):
+            setattr(a, option, utf8(value))
+        elif isinstance(value, list):
+            setattr(a, option, [utf8(word) for word in value])
+
+
 def _say(message: object, status: int) -> int:
-    with contextlib.suppress(OSError):  # nobody listens: the exit status still tells
-        print(f"resumable: {message}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # else it would go to stdout
+        with contextlib.suppress(OSError):  # nobody listens: the exit status still tells
+            print(f"resumable: {message}", file=sys.stderr, flush=True)
     return status
 
 
@@ -89,10 +109,14 @@ def _print(*lines: str) -> None:
 
 def _mute() -> None:
     """Nothing more can be printed: what Python flushes at its end must not fail again."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
 
 
 # --------------------------------------------------------------------------------------------- commands

@@ -217,6 +217,7 @@ class claim:
         self._store, self._name, self._takeover, self._beat, self._admit = store, name, takeover, beat, admit
         self._token, self._done = secrets.token_hex(8), threading.Event()
         self._heart: threading.Thread | None = None
+        self._claim: Claim | None = None  # it lives as long as this does, whether anybody else keeps it or not
 
     def __enter__(self) -> Claim:
         try:
@@ -224,6 +225,7 @@ class claim:
             record, new = _enter(self._store, self._name, self._token, self._takeover, self._admit)
             held = Claim(self._store, self._name, new, frozenset({record.claim, record.checkpoint.claim}), self._done)
             weakref.finalize(held, _held.discard, self._token)
+            self._claim = held
             held._hear(new)
             if self._beat:
                 name = f"resumable heartbeat {self._name}"

@@ -56,6 +56,8 @@ _LOGIN = re.compile(r"(?<=[\w+.-])://[^\s/@:]*+:")
 _TWICE = re.compile(r"(?s)[\w+]+://[^:/]*:[^@]*@.*@")
 _SCHEME = re.compile(r"[\w+.-]*:/+")
 _QUERY = re.compile(rf"(?i)\b({'|'.join(sorted(_SECRETS))})=[^&\s'\"]*")
+_STAND_INS = {code: chr(0xF0000 + code) for code in range(0xDC80, 0xDD00)}
+"""For the bytes of a path that isn't UTF-8 while SQLAlchemy renders its URL, which it can't with them."""
 
 
 def _parse(url: str | URL) -> URL:
@@ -119,8 +121,12 @@ def plain_url(url: str | URL) -> str:
     """The resolved URL without password or other secrets: what may be stored, printed and compared."""
     parsed = resolved_url(url)
     query = {k: v for k, v in parsed.query.items() if k.lower() not in _SECRETS}
-    bare = URL.create(parsed.drivername, parsed.username, None, parsed.host, parsed.port, parsed.database, query)
-    return bare.render_as_string(hide_password=False)
+    name = parsed.database and parsed.database.translate(_STAND_INS)
+    bare = URL.create(parsed.drivername, parsed.username, None, parsed.host, parsed.port, name, query)
+    text = bare.render_as_string(hide_password=False)
+    for code, stand_in in _STAND_INS.items() if name != parsed.database else ():
+        text = text.replace(stand_in, chr(code)).replace(quote(stand_in), chr(code))
+    return text
 
 
 def redact(text: str, url: str | URL | None = None) -> str:

@@ -20,7 +20,7 @@ from resumable.errors import UsageError
 from resumable.folding import fold
 from resumable.tables import DEFAULT
 
-__all__ = ["address", "file_path", "place", "run_name", "table_name"]
+__all__ = ["address", "file_path", "place", "run_name", "table_name", "utf8"]
 
 HERE = "localhost"
 """This machine, whether by a name, an address, a socket, or none of them."""
@@ -88,8 +88,16 @@ def address(part: object, what: str) -> str:
     )
 
 
+def utf8(word: str) -> str:
+    """A word of the command line, or a path, as a Python reads it that is set to UTF-8, whatever this one is set to."""
+    try:
+        return os.fsencode(word).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # it is no such word: it came from elsewhere
+        return word
+
+
 def run_name(kind: str, *readable: str, of: tuple[str, ...]) -> str:
     """`upload-orders.csv-orders-3fa9c1d2`: the kind, what is readable, and a hash of what it stands for."""
-    digest = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:8]
-    words = (re.sub(r"[^\w.]+", "_", word)[:40].strip("_") for word in readable)
+    digest = hashlib.sha256(json.dumps([utf8(word) for word in of]).encode()).hexdigest()[:8]
+    words = (re.sub(r"[^\w.]+", "_", utf8(word))[:40].strip("_") for word in readable)
     return "-".join([kind, *(word for word in words if word), digest])

@@ -128,7 +128,7 @@ def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress
     `lines` prints the lines to stderr even where nobody watches; otherwise they go to the logger `resumable`. In a
     notebook bar and lines are plain output: what comes from stderr looks like an error there.
     """
-    watched = sys.stderr.isatty() or in_notebook()
+    watched = (sys.stderr is not None and sys.stderr.isatty()) or in_notebook()
     if watched and importlib.util.find_spec("tqdm") is not None:
         yield from _bar(steps)
     else:
@@ -170,7 +170,19 @@ def _lines(steps: Iterable[Progress], printed: bool) -> Iterator[Progress]:
         if time.monotonic() >= due or step.status != "running" or step.message:
             due = time.monotonic() + 5.0
             if printed:
-                print(step, file=sys.stdout if in_notebook() else sys.stderr, flush=True)
+                _print(step)
             else:
                 log.info("%s", step)
         yield step
+
+
+def _print(step: Progress) -> None:
+    """Where it can't be printed, the run goes on; only a reader that has gone is heard of."""
+    out = sys.stdout if in_notebook() else sys.stderr
+    if out is not None:  # else it would go to stdout
+        try:
+            print(step, file=out, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass

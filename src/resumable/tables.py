@@ -99,7 +99,9 @@ class _Sqlite:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         # `temp` is listed only once something is in it.
-        self._spaces = list(dict.fromkeys([*(row[1] for row in ask("PRAGMA database_list")), "main", "temp"]))
+        # Not the PRAGMA itself: it tells the paths as well, which needn't be UTF-8.
+        found = [str(row[0]) for row in ask("SELECT name FROM pragma_database_list")]
+        self._spaces = list(dict.fromkeys([*found, "main", "temp"]))
 
     def visible(self, name: str) -> tuple[str, str] | None:
         found = ((space, self.table(space, name)) for space in self._spaces)

@@ -187,7 +187,7 @@ class Ledger:
             "backend": self.c.dialect.backend(self.c),
             "owner": json.dumps(asdict(claim.owner)),
             "touched": self._now,
-            "store": claim.store,
+            "store": claim.store.encode("utf-8", "backslashreplace").decode(),  # a path may be no UTF-8
         }
 
     def _mine(self, claim: ClaimId) -> tuple[sa.ColumnElement[bool], ...]:

@@ -55,7 +55,7 @@ class Sqlite:
     tries = 1
 
     def __init__(self) -> None:
-        self._found: tuple[Any, int, int] | None = None
+        self._found: tuple[Any, Any, int, int] | None = None
         self._levels: dict[str, int] = {}
 
     def attach(self, c: Connection) -> None:
@@ -74,29 +74,44 @@ class Sqlite:
             )
         if not static:
             c.sa.detach()  # so that our settings never reach a pool
-        waits = c.sa.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
-        spill = c.sa.exec_driver_sql("PRAGMA cache_spill").scalar_one()
-        self._found = (c.raw.isolation_level, waits, spill)
+        # All this past SQLAlchemy: an engine may have a "begin" event that begins a transaction, in which some of these
+        # settings can't be made.
+        c.raw.rollback()
+        (waits,), (spill,) = (self._ask(c, f"PRAGMA {name}") for name in ("busy_timeout", "cache_spill"))
+        self._found = (c.raw.isolation_level, getattr(c.raw, "autocommit", None), waits, spill)
         if hasattr(c.raw, "autocommit"):
             c.raw.autocommit = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)
         c.raw.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
-        c.sql(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
-        for _, space, _ in c.sql("PRAGMA database_list").all():
-            level = c.sql(f"PRAGMA {c.quote(space)}.synchronous").scalar_one()
+        self._end(c)
+        self._ask(c, f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
+        # Not the PRAGMA itself: it tells the paths as well, which needn't be UTF-8.
+        for (space,) in c.raw.execute("SELECT name FROM pragma_database_list").fetchall():
+            (level,) = self._ask(c, f"PRAGMA {c.quote(space)}.synchronous")
             if 0 < level < EXTRA and space != "temp":
                 self._levels[space] = level
-                c.sql(f"PRAGMA {c.quote(space)}.synchronous = {EXTRA}")
+                self._ask(c, f"PRAGMA {c.quote(space)}.synchronous = {EXTRA}")
         # In a rollback journal, pages that don't fit the cache are written early, and that locks every reader out.
-        c.sql("PRAGMA cache_spill = 8192")
+        self._ask(c, "PRAGMA cache_spill = 8192")
 
     def detach(self, c: Connection) -> None:
         if self._found is not None:
-            isolation, waits, spill = self._found
-            c.sql(f"PRAGMA busy_timeout = {waits}")
-            c.sql(f"PRAGMA cache_spill = {spill}")
+            isolation, autocommit, waits, spill = self._found
+            self._end(c)
+            self._ask(c, f"PRAGMA busy_timeout = {waits}")
+            self._ask(c, f"PRAGMA cache_spill = {spill}")
             for space, level in self._levels.items():
-                c.sql(f"PRAGMA {c.quote(space)}.synchronous = {level}")
+                self._ask(c, f"PRAGMA {c.quote(space)}.synchronous = {level}")
             c.raw.isolation_level = isolation
+            if autocommit is not None:
+                c.raw.autocommit = autocommit
+
+    def _ask(self, c: Connection, sql: str) -> Any:
+        return c.raw.execute(sql).fetchone()
+
+    def _end(self, c: Connection) -> None:
+        """No transaction is open: neither the driver's own, nor one that the engine's "begin" event has begun."""
+        if c.raw.in_transaction:
+            c.raw.execute("ROLLBACK")
 
     def home(self, c: Connection, where: Where, schema: str | None) -> str:
         if where.schema is None:
@@ -117,7 +132,10 @@ class Sqlite:
     def begin(self, c: Connection) -> None:
         # A runner leaves only short gaps between its transactions: SQLite's own waiting, with its long naps, would
         # miss them.
-        c.sql("PRAGMA busy_timeout = 0")
+        if not c.sa.in_transaction():
+            c.sa.begin()  # now, with what the engine's own events do: ours is the last word
+        self._end(c)
+        self._ask(c, "PRAGMA busy_timeout = 0")
         end = time.monotonic() + WAIT
         try:
             while True:
@@ -129,7 +147,7 @@ class Sqlite:
                         raise
                     time.sleep(0.002)
         finally:
-            c.sql(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
+            self._ask(c, f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
 
     def look(self, c: Connection) -> None: ...  # busy_timeout holds for reads as well
 

@@ -146,7 +146,8 @@ def _master(space: str) -> str:
 
 
 def _spaces(driver: Any, schema: str | None) -> list[str]:
-    spaces = [name for _, name, _ in driver.execute("PRAGMA database_list")]
+    # Not the PRAGMA itself: it tells the paths as well, which needn't be UTF-8.
+    spaces = [name for (name,) in driver.execute("SELECT name FROM pragma_database_list")]
     return [name for name in spaces if schema is None or fold(name) == fold(schema)]
 
 
