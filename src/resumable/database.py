@@ -18,6 +18,7 @@ __all__ = [
     "connect",
     "is_url",
     "lost",
+    "opened",
     "plain_url",
     "reason",
     "redact",
@@ -168,6 +169,8 @@ def connect(url: str | URL | Engine) -> Engine:
     waits: dict[str, str] = {}
     if parsed.drivername in ("postgresql+psycopg", "postgresql+psycopg2"):
         waits = {name: value for name, value in PATIENCE.items() if name not in parsed.query}
+        # Whatever the database or PGCLIENTENCODING says: from one of SQL_ASCII psycopg would give bytes for texts.
+        waits["client_encoding"] = "utf8"
     try:
         return sa.create_engine(parsed, hide_parameters=True, connect_args=waits)
     except NoSuchModuleError:
@@ -195,6 +198,20 @@ def connect(url: str | URL | Engine) -> Engine:
             f"{plain_url(parsed)!r} can't be used: {reason(error, url)}.",
             safe="Nothing was touched.",
             do="Correct the URL.",
+        ) from None
+
+
+def opened(engine: Engine) -> sa.Connection:
+    """A connection of the engine's. Raises `UsageError` where its driver gives bytes for texts, as well as its own errors."""
+    try:
+        return engine.connect()
+    except TypeError as error:
+        if engine.dialect.name != "postgresql":
+            raise
+        raise UsageError(
+            f"The engine for {plain_url(engine.url)} gives bytes for texts: its database is of SQL_ASCII ({error}).",
+            safe="Nothing was touched.",
+            do="Make the engine with connect_args={'client_encoding': 'utf8'}, or give the URL.",
         ) from None
 
 

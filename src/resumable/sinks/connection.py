@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from resumable.database import connect, lost, plain_url, redact, remedy, unreachable
+from resumable.database import connect, lost, opened, plain_url, redact, remedy, unreachable
 from resumable.errors import ResumableError, TargetError, UsageError
 from resumable.sinks.dialect import Dialect
 from resumable.tables import Where, locate
@@ -71,7 +71,7 @@ class Connection:
             )
             what = f"The database {plain_url(self.url)} can't be opened"
             with self.errors(what, safe="Nothing was changed.", do=f"See that {there}; then run the same again."):
-                self.sa: sa.Connection = self.engine.connect()
+                self.sa: sa.Connection = opened(self.engine)
                 self.dialect.attach(self)
                 self.where = self.locate(table, schema)
                 self.schema = self.beside = self.dialect.home(self, self.where, schema)

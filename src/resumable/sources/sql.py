@@ -32,7 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
-from resumable.database import connect, lost, plain_url, reason, remedy, sqlite_file, unreachable
+from resumable.database import connect, lost, opened, plain_url, reason, remedy, sqlite_file, unreachable
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.naming import place, table_name
 from resumable.protocols import Batch
@@ -42,6 +42,11 @@ from resumable.sources.postgresql import Postgres
 from resumable.sources.sqlite import Sqlite
 
 __all__ = ["SqlSource"]
+
+_LATIN = (
+    "Its encoding is SQL_ASCII, so that only you know what its bytes mean. Read a query that says it, with --key: "
+    "select ..., convert_from(convert(convert_to(column, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'SQL_ASCII') as column."
+)
 
 _DIALECTS: dict[str, type[Dialect]] = {"sqlite": Sqlite, "postgresql": Postgres}
 
@@ -172,7 +177,7 @@ class SqlSource:
         _refuse_missing(sqlite_file(self._engine.url))
         driver: Any = None
         try:
-            with self._engine.connect() as connection:
+            with opened(self._engine) as connection:
                 dialect = _DIALECTS[self._engine.dialect.name]()
                 driver = dialect.begin(connection)
                 if self._own:
@@ -219,7 +224,9 @@ class SqlSource:
         told = SourceError(
             f"{' '.join(self.what.split())[:80]!r} can't be read from {plain_url(url)}: {reason(error, url)}.",
             safe="What was committed is safe.",
-            do=remedy(error) or "Check the database, the names and your permissions, then run the same again.",
+            do=_LATIN
+            if getattr(error, "sqlstate", None) == "22021"
+            else remedy(error) or "Check the database, the names and your permissions, then run the same again.",
         )
         told.transient = unreachable(error)
         return told

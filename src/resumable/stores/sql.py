@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from resumable.checkpoint import Record
-from resumable.database import connect, plain_url, reason, remedy, resolved_url, sqlite_file, unreachable
+from resumable.database import connect, opened, plain_url, reason, remedy, resolved_url, sqlite_file, unreachable
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 
 __all__ = ["SqlStore"]
@@ -207,7 +207,7 @@ class SqlStore:
         if self._pid != os.getpid():  # a forked child: these connections are its parent's
             self._engine.dispose(close=False)
             self._adopt()
-        with self._engine.connect() as connection:
+        with opened(self._engine) as connection:
             if connection.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="READ COMMITTED")
             yield connection
