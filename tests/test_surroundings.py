@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shell import environment, numbers
+import resumable
+from shell import environment, here, numbers
 
 ASCII = {
     "a stream that is set to ASCII": {"PYTHONIOENCODING": "ascii"},
@@ -32,6 +33,53 @@ def shell(folder: Path, line: str, **env: str) -> subprocess.CompletedProcess[by
         ["bash", "-c", f"set -o pipefail; R='{sys.executable} -m resumable'; {line}"],
         cwd=folder, env=environment(env), capture_output=True, check=False, timeout=120,
     )  # fmt: skip
+
+
+REFUSED = {
+    "explain": "upload good.csv sqlite:///new.db t --explain",
+    "explain of an append": "upload good.csv sqlite:///new.db t --if-exists append --explain",
+    "an append of a bad file": "upload bad.csv sqlite:///new.db t --if-exists append",
+    "a replace of a bad file": "upload bad.csv sqlite:///new.db t --if-exists replace",
+    "an upsert without a key": "upload good.csv sqlite:///new.db t --if-exists upsert",
+    "an upsert by a key that isn't there": "upload good.csv sqlite:///new.db t --if-exists upsert --key nn",
+    "a new table by a key that isn't there": "upload good.csv sqlite:///new.db t --key nn",
+    "a name that SQLite keeps for itself": "upload good.csv sqlite:///new.db sqlite_t",
+    "a file that isn't there": "upload missing.csv sqlite:///new.db t",
+    "an export": "export sqlite:///new.db t out.csv",
+    "an export's explain": "export sqlite:///new.db t out.csv --explain",
+    "a store that is asked": "list --store sqlite:///new.db",
+    "a run that isn't known": "terminate nobody --store sqlite:///new.db",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED.values(), ids=[*REFUSED])
+def test_what_is_refused_or_only_looked_at_makes_no_database(
+    folder: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite makes a file for whoever connects: so nothing does, before it is known that a run can begin."""
+    monkeypatch.chdir(folder)
+    (folder / "bad.csv").write_text("id,id\n1,2\n", encoding="utf-8")
+    done = here(*line.split())
+    assert (done.returncode == 0) == (line.startswith("list") or "t --explain" in line or "append --explain" in line)
+    assert not (folder / "new.db").exists(), done.stderr
+
+
+def test_a_database_that_was_removed_is_not_made_again_by_what_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a run that can't go on without it, nor its terminate; the same line then begins anew."""
+    monkeypatch.chdir(folder)
+    numbers(folder / "good.csv", 100)
+    with contextlib.closing(resumable.upload("good.csv", "sqlite:///new.db", "t", name="r", every=0).steps()) as steps:
+        next(steps)
+    (folder / "new.db").unlink()
+    line = ("upload", "good.csv", "sqlite:///new.db", "t", "--name", "r", "--every", "0")
+    assert 1 == here(*line).returncode
+    assert not (folder / "new.db").exists()
+    assert 0 == here("terminate", "r").returncode
+    assert not (folder / "new.db").exists()
+    assert 0 == here(*line).returncode
+    assert 100 == rows(folder / "new.db")
 
 
 def rows(database: Path | bytes) -> int:

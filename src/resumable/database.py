@@ -18,6 +18,7 @@ __all__ = [
     "connect",
     "is_url",
     "lost",
+    "missing_file",
     "opened",
     "plain_url",
     "reason",
@@ -199,6 +200,12 @@ def connect(url: str | URL | Engine) -> Engine:
             safe="Nothing was touched.",
             do="Correct the URL.",
         ) from None
+
+
+def missing_file(url: str | URL) -> str:
+    """The path of a SQLite database that isn't there, which connecting would make; "" if it is there, or no file."""
+    file = sqlite_file(url)
+    return file if file is not None and not os.path.exists(file) else ""
 
 
 def opened(engine: Engine) -> sa.Connection:

@@ -5,25 +5,26 @@ What a run does to the database is in sqlwriter.py; how each database does it in
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import pyarrow as pa
+import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
+from sqlalchemy.pool import StaticPool
 
 from resumable.checkpoint import Checkpoint
-from resumable.database import plain_url, resolved_url, sqlite_file
+from resumable.database import missing_file, plain_url, resolved_url
 from resumable.errors import ResumableError, TargetChanged, UsageError
 from resumable.naming import place, table_name
 from resumable.protocols import Claimant
+from resumable.sinks.birth import written
 from resumable.sinks.connection import Connection
+from resumable.sinks.layout import lay_out
 from resumable.sinks.relations import Column
 from resumable.sinks.sqlwriter import SqlWriter
-from resumable.tables import DEFAULT, Where, full_name, locate
+from resumable.tables import DEFAULT, Where, full_name
 
 __all__ = ["SqlSink", "SqlWriter"]
 
@@ -100,7 +101,16 @@ class SqlSink:
         beside = self.staging_schema
         if last.number and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
             beside = last.sink.get("beside", last.sink.get("schema"))
-        c = Connection(self.target, self.schema, self.table, beside)
+        missing = self._missing()
+        if missing and not (last.number or last.outcome):
+            with (
+                self._nothing() as c,
+                c.errors("The table can't be laid out"),
+                c.reading(),
+            ):  # refused before it is made
+                lay_out(c, c.where.table, written(last), self.if_exists, self.key, self.staging)
+            missing = False
+        c = self._nothing() if missing else Connection(self.target, self.schema, self.table, beside)
         try:
             with c.errors(f"Table {self.table!r} can't be looked at"), c.reading():
                 at = self._settled(c, claim.run, last)
@@ -122,7 +132,7 @@ class SqlSink:
 
         Each field's metadata tells how the column is `declared`, and which `words` it takes besides values of its type.
         """
-        if self.if_exists == "fail":
+        if self.if_exists == "fail" or self._missing():
             return {}
         with (
             Connection(self.target, self.schema, self.table) as c,
@@ -134,6 +144,18 @@ class SqlSink:
             found = c.dialect.describe(c, c.where.table).columns
             columns = [x for x in found if x.type is not None and not x.generated]
             return _Named({c.dialect.fold(column.name): _field(column) for column in columns}, c.dialect.fold)
+
+    def _missing(self) -> bool:
+        """Whether the target is a SQLite file that isn't there: connecting would make it."""
+        if isinstance(self.target, Engine):  # it may attach others, which a schema may mean
+            return not self.schema and "." not in self.table and bool(missing_file(self.target.url))
+        return bool(missing_file(self.target))
+
+    def _nothing(self) -> Connection:
+        """What a SQLite file that isn't there holds."""
+        c = Connection(sa.create_engine("sqlite://", poolclass=StaticPool), self.schema, self.table)
+        c._own = True
+        return c
 
     def describe(self) -> str:
         """See `Sink.describe`."""
@@ -160,10 +182,9 @@ class SqlSink:
         """Which table a name with a dot means, as far as it can be looked up just now; no file is made for that."""
         if self.schema is not None or "." not in self.table:
             return Where(self.schema, self.table, there=False)
-        file = sqlite_file(self.target.url if isinstance(self.target, Engine) else self.target)
-        if file is not None and not os.path.exists(file):
-            with contextlib.closing(sqlite3.connect(":memory:")) as nothing:
-                return locate("sqlite", lambda sql, *values: nothing.execute(sql, values).fetchall(), self.table, None)
+        if self._missing():
+            with self._nothing() as c:
+                return c.where
         try:
             with Connection(self.target, None, self.table) as c:
                 return c.where

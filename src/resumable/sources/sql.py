@@ -21,7 +21,6 @@ lets nobody else commit, so one SQLite file can't be source and target at once.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
@@ -32,7 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
-from resumable.database import connect, lost, opened, plain_url, reason, remedy, sqlite_file, unreachable
+from resumable.database import connect, lost, missing_file, opened, plain_url, reason, remedy, unreachable
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.naming import place, table_name
 from resumable.protocols import Batch
@@ -174,7 +173,8 @@ class SqlSource:
     @contextlib.contextmanager
     def _open(self) -> Iterator[Opened]:
         """A connection in a transaction, what it reads, and the key; closed at once when left."""
-        _refuse_missing(sqlite_file(self._engine.url))
+        if file := missing_file(self._engine.url):
+            raise SourceError(f"There is no file {file}.", safe="Nothing was changed.", do="Check the database's path.")
         driver: Any = None
         try:
             with opened(self._engine) as connection:
@@ -306,9 +306,3 @@ def _bad(misfit: Misfit, at: Opened, rows: int) -> BadRow:
 def _as_text(column: str) -> str:
     name = '"' + column.replace('"', '""') + '"'
     return f"cast({name} as text) as {name}"
-
-
-def _refuse_missing(file: str | None) -> None:
-    """SQLite would make the file."""
-    if file is not None and not os.path.isfile(file):
-        raise SourceError(f"There is no file {file}.", safe="Nothing was changed.", do="Check the database's path.")

@@ -26,7 +26,17 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from resumable.checkpoint import Record
-from resumable.database import connect, opened, plain_url, reason, remedy, resolved_url, sqlite_file, unreachable
+from resumable.database import (
+    connect,
+    missing_file,
+    opened,
+    plain_url,
+    reason,
+    remedy,
+    resolved_url,
+    sqlite_file,
+    unreachable,
+)
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 
 __all__ = ["SqlStore"]
@@ -193,8 +203,7 @@ class SqlStore:
 
     def _missing_file(self) -> bool:
         """Whether this is a SQLite file that isn't there: connecting would make it."""
-        file = sqlite_file(self._engine.url)
-        return file is not None and not os.path.exists(file)
+        return bool(missing_file(self._engine.url))
 
     def _adopt(self) -> None:
         """Connections are this process's from here on, and closed with the store if the engine is its own."""
