@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from resumable.errors import UsageError
+from resumable.errors import TargetError
 from resumable.sqltypes import arrow_type, declared_type, plain, sql_type
 
 DIALECTS = ["sqlite", "postgresql"]
@@ -134,7 +134,7 @@ def test_what_arrow_has_no_exact_type_for_is_the_database_s_text(text):
 )
 def test_nested_types_are_refused_with_the_column_s_name(kind):
     """A table has no column for them."""
-    with pytest.raises(UsageError, match="Column 'tags' is of type"):
+    with pytest.raises(TargetError, match="Column 'tags' is of type"):
         sql_type(kind, "postgresql", "tags")
 
 

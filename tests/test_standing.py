@@ -229,3 +229,24 @@ def test_an_export_s_record_that_was_removed_by_hand_is_said_to_be(folder: Path)
             pass
     assert 140_000 == line.run().rows
     assert (folder / "many.csv").read_text() == (folder / "out.csv").read_text()
+
+
+# ------------------------------------------------------------------------------------------- a corrupt record
+
+
+@pytest.mark.parametrize("name", ["bad", "b" * 200], ids=["short", "long"])
+@pytest.mark.parametrize("garbage", ["", "null\n", '"bad"\nnull\n', "\0\0\0"])
+def test_one_record_that_can_t_be_read_hides_no_other(folder: Path, name: str, garbage: str) -> None:
+    """The list has the others, names the bad one on stderr, and ends with 1; looked at by itself it is told as well."""
+    store = FileStore(folder / "s")
+    for run in ("a", name, "z"):
+        store.swap(run, 0, Record(1, checkpoint=Checkpoint(number=1)))
+    store.path(name).write_text(garbage)
+    for extra in ((), ("--json",)):
+        listed = here("list", "--store", folder / "s", *extra)
+        assert 1 == listed.returncode
+        assert 2 == len(listed.stdout.splitlines())
+        assert f"{store.path(name)} can't be read" in listed.stderr
+    for command in ("status", "pause", "terminate", "resume"):
+        done = here(command, name, "--store", folder / "s")
+        assert (1, True) == (done.returncode, f"{store.path(name)} can't be read" in done.stderr), done.stderr

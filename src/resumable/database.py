@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
-from resumable.errors import ConnectionLost, UsageError
+from resumable.errors import ConnectionLost, Refused, UsageError
 
 __all__ = [
     "connect",
@@ -187,12 +187,13 @@ def connect(url: str | URL | Engine) -> Engine:
                 safe="Nothing was touched.",
                 do="Use sqlite:/// or postgresql://.",
             ) from None
+        what = f"{parsed.get_backend_name()} needs the package {error.name!r}, which isn't installed."
+        if error.name == "psycopg":  # the line is right
+            raise Refused(
+                what, safe="Nothing was touched.", do="pip install 'resumable-pipelines[postgres]'."
+            ) from None
         raise UsageError(
-            f"{parsed.get_backend_name()} needs the package {error.name!r}, which isn't installed.",
-            safe="Nothing was touched.",
-            do="pip install 'resumable-pipelines[postgres]'."
-            if error.name == "psycopg"
-            else "Write it as postgresql://, which means psycopg 3.",
+            what, safe="Nothing was touched.", do="Write it as postgresql://, which means psycopg 3."
         ) from None
     except (ArgumentError, TypeError, ValueError) as error:  # what follows the ? in it
         raise UsageError(

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from resumable.errors import UsageError
+from resumable.errors import TargetError
 from resumable.folding import fold
 
 __all__ = ["DecimalText", "ZonedText", "arrow_type", "declared_type", "plain", "plain_array", "sql_type"]
@@ -102,7 +102,7 @@ _EXTENSIONS = {"arrow.uuid": pa.string(), "arrow.json": pa.string(), "arrow.bool
 
 
 def sql_type(arrow: pa.DataType, dialect: str, column: str | None = None) -> sa.types.TypeEngine[Any]:
-    """What a new table's column is declared as. Raises `UsageError`, naming the `column`, for lists and the like."""
+    """What a new table's column is declared as. Raises `TargetError`, naming the `column`, for lists and the like."""
     kind, lite, t = plain(arrow), dialect == "sqlite", pa.types
     if t.is_null(kind) or t.is_string(kind):
         return sa.Text()
@@ -130,7 +130,7 @@ def sql_type(arrow: pa.DataType, dialect: str, column: str | None = None) -> sa.
             return sa.DateTime()
         return ZonedText() if lite else sa.DateTime(timezone=True)
     named = "A column" if column is None else f"Column {column!r}"
-    raise UsageError(
+    raise TargetError(
         f"{named} is of type {kind}, for which {dialect} tables have no column type here.",
         safe="Nothing was changed.",
         do="Turn it into text or numbers with a transform, or leave it out.",

@@ -696,7 +696,7 @@ def test_what_can_be_known_beforehand_is_refused_before_anything_is_made(target:
     assert "no unique index" in str(refusal(target, whole, if_exists="upsert", key="id"))
     assert "'k'" in str(refusal(target, SCHEMA, "new", key="k"))
     assert "needs a key" in str(refusal(target, SCHEMA, "new", if_exists="upsert"))
-    assert isinstance(refusal(target, pa.schema([("l", pa.list_(number))]), "new"), UsageError)
+    assert isinstance(refusal(target, pa.schema([("l", pa.list_(number))]), "new"), TargetError)
     assert "'resumable_row'" in str(refusal(target, pa.schema([("resumable_row", number)]), "new"))
     assert "no columns" in str(refusal(target, pa.schema([]), "new"))
     for name in ("", "a\0b"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,10 +12,12 @@ from typing import Any
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 
-from resumable import StoreError, UnknownRun
+from resumable import CorruptCheckpoint, StoreError, UnknownRun
 from webapp.access import problem
 from webapp.models import Task
 from webapp.worker import runs
+
+log = logging.getLogger("webapp")
 
 Status = dict[str, Any]
 
@@ -36,6 +39,7 @@ ACTIONS = {
 }
 """What may be asked for in which state; of a run that is over, nothing."""
 OVER = ("completed", "terminated")
+UNREADABLE = "The record of this run can't be read; whoever runs this service finds the reason in its log."
 
 
 def status(task: Task) -> Status:
@@ -46,6 +50,9 @@ def status(task: Task) -> Status:
         progress, asked = run.progress.to_dict(), run.asked
     except UnknownRun:
         progress, asked = {"status": "unknown", "message": "The store knows nothing of this run any more."}, ""
+    except CorruptCheckpoint as error:  # of one run: the others are told all the same
+        log.warning("%s", error)
+        progress, asked = {"status": "unknown", "message": UNREADABLE}, ""
     progress.pop("name", None)  # its name is the task's id
     state, kind = progress["status"], task.kind
     if asked == "terminate":

@@ -18,12 +18,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from resumable import AlreadyCompleted, StoreError, UnknownRun
+from resumable import AlreadyCompleted, CorruptCheckpoint, StoreError, UnknownRun
 from resumable.errors import Refused
 from webapp.access import problem
 from webapp.files import keep, ranged
 from webapp.models import Task
-from webapp.status import OVER, Status, events, status, statuses
+from webapp.status import OVER, UNREADABLE, Status, events, log, status, statuses
 from webapp.worker import runs
 
 TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -44,6 +44,9 @@ def answered(view: View) -> View:
             return problem(409, str(error))
         except UnknownRun as error:
             return problem(404, str(error))
+        except CorruptCheckpoint as error:
+            log.warning("%s", error)
+            return problem(503, UNREADABLE)
         except StoreError as error:
             return problem(503, str(error), **{"Retry-After": "5"})
 

@@ -18,7 +18,7 @@ from resumable.sinks.connection import Connection, ours
 from resumable.sinks.ledger import NAME as LEDGER
 from resumable.sinks.published import holds_rows, irreplaceable, made_it
 from resumable.sinks.relations import AGE, ROW, WHY, Column, Layout, Mode, Table
-from resumable.sqltypes import plain
+from resumable.sqltypes import plain, sql_type
 
 __all__ = ["again", "lay_out"]
 
@@ -67,6 +67,9 @@ def lay_out(
     else:
         mode: Mode = "append" if if_exists == "append" else "upsert" if if_exists == "upsert" else "replace"
         layout = _existing(d.describe(c, name), schema, mode, key, c)
+    if layout.table is None:
+        for column in layout.rows:
+            sql_type(column.type, c.engine.dialect.name, column.name)  # refused here, before anything is made
     if refusal := d.refused(c, layout):
         _refuse(f"The target refuses: {refusal.what}.", refusal.do)
     if layout.table is not None and layout.mode == "replace":

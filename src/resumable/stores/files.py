@@ -67,6 +67,11 @@ class FileStore:
         with self._explained(f"Reading {path}"):
             data = _read(path)
         if data is None:
+            path = self.folder / f"{name}.json"  # by which `names` tells of a file whose name it can't read
+            with self._explained(f"Reading {path}"):
+                data = _read(path) if "~" in name and "/" not in name else None
+            if data is not None:
+                self._named(data, path)
             return None
         head, _, body = data.partition(b"\n")
         found = _name(head, path)
@@ -125,7 +130,17 @@ class FileStore:
             with self._explained(f"Reading {path}"):
                 data = _read(path)
             if data is not None:
-                yield _name(data.partition(b"\n")[0], path)
+                try:
+                    yield self._named(data, path)
+                except CorruptCheckpoint:  # it mustn't hide the others: who loads it hears of it
+                    yield stem
+
+    def _named(self, data: bytes, path: Path) -> str:
+        """The run whose record the file holds, as the file says itself."""
+        found = _name(data.partition(b"\n")[0], path)
+        if self.path(found) != path:
+            raise _corrupt(path, f"it holds run {found!r}")
+        return found
 
     def _make(self) -> None:
         if make_folder(self.folder, 0o700):

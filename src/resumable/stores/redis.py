@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from resumable.checkpoint import Record
 from resumable.database import reason, shown
-from resumable.errors import CorruptCheckpoint, StoreError, UsageError
+from resumable.errors import CorruptCheckpoint, Refused, StoreError, UsageError
 
 if TYPE_CHECKING:
     from redis import ConnectionPool
@@ -181,7 +181,7 @@ def _pool(parts: SplitResult, url: str) -> ConnectionPool:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
     except ModuleNotFoundError:
-        raise UsageError(
+        raise Refused(
             "A store in Redis needs the package 'redis', which isn't installed.",
             safe="Nothing was touched.",
             do="pip install 'resumable-pipelines[redis]'.",
