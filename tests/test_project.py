@@ -73,10 +73,10 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 def test_the_console_script_is_a_function_that_exists() -> None:
     """`resumable` on the command line is what pyproject.toml says it is."""
-    from resumable import cli
+    from resumable import starting
 
-    assert PROJECT["project"]["scripts"] == {"resumable": "resumable.cli:main"}
-    assert callable(cli.main)
+    assert PROJECT["project"]["scripts"] == {"resumable": "resumable.starting:main"}
+    assert callable(starting.main)
 
 
 def test_make_says_what_it_can_do() -> None:

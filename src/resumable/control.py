@@ -21,11 +21,12 @@ from dataclasses import replace
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record
-from resumable.errors import AlreadyRunning, NotHonoured, Superseded
+from resumable.errors import AlreadyRunning, Superseded
 from resumable.liveness import _held, alive, me
 from resumable.requests import after, ask, submit
 from resumable.standing import SILENCE, Standing, called_off, may_live, request, status
 from resumable.swaps import update
+from resumable.waiting import POLL, wait_until_idle
 
 __all__ = [
     "SILENCE",
@@ -44,8 +45,6 @@ __all__ = [
 
 BEAT = 1.0
 """Seconds between heartbeats."""
-POLL = 0.25
-"""Seconds between looks at what is asked."""
 
 Status = Standing
 Asked = Literal["", "pause", "terminate"]
@@ -282,36 +281,3 @@ def _enter(
     found, new = update(store, name, enter)
     assert new is not None
     return found or Record(), new
-
-
-# --------------------------------------------------------------------------------------------- waiting
-
-
-def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | None:
-    """The record once no live runner has the run; `NotHonoured` after `wait` seconds."""
-    begun = changed = time.monotonic()
-    seen = first = None
-    while True:
-        record, now = store.load(name), time.monotonic()
-        if record is None or record.owner is None:
-            return record
-        first = first or record.claim
-        if seen != (record.claim, record.beat):
-            seen, changed = (record.claim, record.beat), now
-        known = alive(record.owner, record.claim.token)
-        # On another machine only the heart tells, by this machine's clock: the two may be hours apart.
-        if known is False or (known is None and now - changed >= SILENCE):
-            return record
-        if now - begun >= wait:
-            if record.claim != first and not record.asked:
-                raise NotHonoured(
-                    f"Run {name!r} was taken over meanwhile: {record.owner} has it now.",
-                    safe="A pause is asked of a runner: it doesn't hold for the next one. Nothing is lost.",
-                    do="Ask for the pause again.",
-                )
-            raise NotHonoured(
-                f"{record.owner} has not stopped run {name!r} within {wait:g} seconds.",
-                safe="The request stands and nothing is lost.",
-                do="Wait, or take the run over (--takeover) if its process hangs.",
-            )
-        time.sleep(min(POLL / 2, max(0.0, begun + wait - time.monotonic())))

@@ -29,17 +29,14 @@ from resumable.folding import SAME, fold
 from resumable.sinks.connection import Connection
 from resumable.sinks.relations import ROW, Column, Features, Layout, Refusal, Table
 from resumable.sinks.sqlite_schema import affinity, checks, declaration, describe, features, master
+from resumable.sinks.sqlite_settings import WAIT, Settings, ask, end_transaction
 from resumable.sinks.sqlite_values import kept, odd
 from resumable.sqltypes import sql_type
 from resumable.tables import Where
 
 __all__ = ["Sqlite"]
 
-WAIT = 5.0
-"""Seconds to wait for another process's write lock."""
 _NUMBER = f"{ROW} INTEGER PRIMARY KEY"
-EXTRA = 3
-"""The level of `synchronous` at which the folder is synced once a commit has removed its journal."""
 ROWS = 20
 """Rows in one statement: more gain nothing."""
 PIECE = 8_000
@@ -55,8 +52,7 @@ class Sqlite:
     tries = 1
 
     def __init__(self) -> None:
-        self._found: tuple[Any, Any, int, int] | None = None
-        self._levels: dict[str, int] = {}
+        self._settings = Settings()
 
     def attach(self, c: Connection) -> None:
         static = isinstance(c.engine.pool, StaticPool)
@@ -74,44 +70,10 @@ class Sqlite:
             )
         if not static:
             c.sa.detach()  # so that our settings never reach a pool
-        # All this past SQLAlchemy: an engine may have a "begin" event that begins a transaction, in which some of these
-        # settings can't be made.
-        c.raw.rollback()
-        (waits,), (spill,) = (self._ask(c, f"PRAGMA {name}") for name in ("busy_timeout", "cache_spill"))
-        self._found = (c.raw.isolation_level, getattr(c.raw, "autocommit", None), waits, spill)
-        if hasattr(c.raw, "autocommit"):
-            c.raw.autocommit = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)
-        c.raw.isolation_level = None  # we say BEGIN ourselves: the driver's own is deferred
-        self._end(c)
-        self._ask(c, f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
-        # Not the PRAGMA itself: it tells the paths as well, which needn't be UTF-8.
-        for (space,) in c.raw.execute("SELECT name FROM pragma_database_list").fetchall():
-            (level,) = self._ask(c, f"PRAGMA {c.quote(space)}.synchronous")
-            if 0 < level < EXTRA and space != "temp":
-                self._levels[space] = level
-                self._ask(c, f"PRAGMA {c.quote(space)}.synchronous = {EXTRA}")
-        # In a rollback journal, pages that don't fit the cache are written early, and that locks every reader out.
-        self._ask(c, "PRAGMA cache_spill = 8192")
+        self._settings.take(c)
 
     def detach(self, c: Connection) -> None:
-        if self._found is not None:
-            isolation, autocommit, waits, spill = self._found
-            self._end(c)
-            self._ask(c, f"PRAGMA busy_timeout = {waits}")
-            self._ask(c, f"PRAGMA cache_spill = {spill}")
-            for space, level in self._levels.items():
-                self._ask(c, f"PRAGMA {c.quote(space)}.synchronous = {level}")
-            c.raw.isolation_level = isolation
-            if autocommit is not None:
-                c.raw.autocommit = autocommit
-
-    def _ask(self, c: Connection, sql: str) -> Any:
-        return c.raw.execute(sql).fetchone()
-
-    def _end(self, c: Connection) -> None:
-        """No transaction is open: neither the driver's own, nor one that the engine's "begin" event has begun."""
-        if c.raw.in_transaction:
-            c.raw.execute("ROLLBACK")
+        self._settings.give_back(c)
 
     def home(self, c: Connection, where: Where, schema: str | None) -> str:
         if where.schema is None:
@@ -120,8 +82,10 @@ class Sqlite:
                 safe="Nothing was changed.",
                 do="Leave schema out, or give an Engine that attaches it whenever it connects.",
             )
-        files = {space: file for _, space, file in c.sql("PRAGMA database_list").all()}
-        if not files.get(where.schema) and not isinstance(c.engine.pool, StaticPool):
+        # The path itself isn't asked for: it needn't be UTF-8.
+        query = "SELECT 1 FROM pragma_database_list WHERE name = ? AND file <> ''"
+        lasting = c.sa.exec_driver_sql(query, (where.schema,)).first()
+        if not lasting and not isinstance(c.engine.pool, StaticPool):
             raise UsageError(
                 f"Database {where.schema!r} is gone with its connection.",
                 safe="Nothing was changed.",
@@ -134,8 +98,8 @@ class Sqlite:
         # miss them.
         if not c.sa.in_transaction():
             c.sa.begin()  # now, with what the engine's own events do: ours is the last word
-        self._end(c)
-        self._ask(c, "PRAGMA busy_timeout = 0")
+        end_transaction(c)
+        ask(c, "PRAGMA busy_timeout = 0")
         end = time.monotonic() + WAIT
         try:
             while True:
@@ -147,7 +111,7 @@ class Sqlite:
                         raise
                     time.sleep(0.002)
         finally:
-            self._ask(c, f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
+            ask(c, f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
 
     def look(self, c: Connection) -> None: ...  # busy_timeout holds for reads as well
 
