@@ -99,6 +99,22 @@ def test_a_store_that_breaks_its_contract_ends_every_loop(
         act(broken)
 
 
+def test_a_refusal_that_cannot_be_is_given_up_soon() -> None:
+    """Ten thousand tries are for a store that is busy, not for one that shows the very version that it refuses."""
+
+    class Counted(Full):
+        tried = 0
+
+        def swap(self, name: str, version: int, record: Record | None) -> bool:
+            self.tried += 1
+            return super().swap(name, version, record)
+
+    store = Counted()
+    with pytest.raises(StoreError, match="breaks its contract"):
+        control.submit(store, "r", lambda last: last)
+    assert 1 < store.tried <= 10
+
+
 def test_a_busy_store_is_tried_until_it_takes() -> None:
     """A hundred others in between, each of which leaves a greater version, are no reason to give up."""
     store = Busy()

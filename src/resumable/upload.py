@@ -70,8 +70,8 @@ def upload(
     `schema`: the database schema of the table.
     `staging_schema`: another, in which staging and ledger lie (PostgreSQL): for a user who may add to the table and
     make none beside it.
-    `options` go to the format: for CSV `delimiter`, `quote`, `encoding`, `header`, `names`, `identity`, and the bytes that a
-    record may have, `max_record` (8 MiB).
+    `options` go to the format: for CSV `delimiter`, `quote`, `encoding`, `header`, `names`, `identity`, and the bytes
+    that a record may have, `max_record` (8 MiB).
 
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
