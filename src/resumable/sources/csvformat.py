@@ -72,9 +72,9 @@ def listed(names: Sequence[str], most: int = 30) -> str:
 def typed(column: str, kind: str | None) -> str:
     """What to do about a value that doesn't fit its column's type: the type that would do, or what helps without."""
     if kind:
-        return f"Begin anew (--restart) with {_said(column, kind)}"
+        return f"Begin anew (restart(), --restart) with {_said(column, kind)}"
     return (
-        "Put the row right and begin anew (--restart), or load the file into a table of its own with"
+        "Put the row right and begin anew (restart(), --restart), or load the file into a table of its own with"
         f" {_said(column, 'string')} and convert it there"
     )
 

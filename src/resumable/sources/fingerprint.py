@@ -55,7 +55,7 @@ def _spooled(path: str) -> str:
     """How what comes through a pipe becomes a file."""
     if path == "/dev/stdin":
         how = "COMMAND > rows.csv` instead of `COMMAND | resumable ..."
-    elif path.startswith(("/dev/", "/proc/")):
+    elif path.startswith(("/dev/fd/", "/proc/")):
         how = "COMMAND > rows.csv` instead of `<(COMMAND)"
     else:
         how = f"cat < {shlex.quote(path)} > rows.csv"
