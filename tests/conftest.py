@@ -25,10 +25,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of the crash tests: every point (make crash)")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """The folders of the tests, unless TMPDIR or --basetemp says where."""
-    if "TMPDIR" not in os.environ:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", services.quick_folder())
+def pytest_configure() -> None:
+    """Folders of tests lie in memory, where fsync costs nothing: what it is worth is tried by the tests of power cuts."""
+    if (memory := services.memory()) and not os.environ.get("TMPDIR"):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
 
 
 @pytest.hookimpl(wrapper=True)

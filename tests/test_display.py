@@ -242,6 +242,7 @@ def test_the_json_of_a_progress_has_no_sessions_in_it() -> None:
         "sessions",
         "message",
         "asked",
+        "pending",
     ] == [*kept]
     assert kept == json.loads(json.dumps(kept))
     assert 3 == kept["sessions"] == len(progress().history)

@@ -92,7 +92,9 @@ def small(tmp_path: Path) -> Iterator[Path]:
     try:
         subprocess.run(mount, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise services.Unavailable(f"No tmpfs can be mounted: {getattr(error, 'stderr', '') or error}") from None
+        raise services.Unavailable(
+            f"No tmpfs can be mounted: {(getattr(error, 'stderr', '') or str(error)).splitlines()[0]}"
+        ) from None
     try:
         yield folder
     finally:

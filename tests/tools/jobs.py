@@ -32,11 +32,12 @@ ROWS = 30_000
 
 
 def until(what: Callable[[], Any], message: str) -> None:
-    """Wait for something to become true."""
-    end = time.monotonic() + PATIENCE
+    """Wait for something to become true. Looking takes time from whoever is to make it so: less and less often."""
+    end, pause = time.monotonic() + PATIENCE, 0.003
     while not what():
         assert time.monotonic() < end, message
-        time.sleep(0.003)
+        time.sleep(pause)
+        pause = min(1.1 * pause, 0.03)
 
 
 class Job:

@@ -18,13 +18,12 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from services import CANARY, Unavailable, free_port
+from services import CANARY, Unavailable, free_port, scratch
 
 __all__ = ["Redis", "client", "fresh", "redis_server"]
 
@@ -35,7 +34,7 @@ class Redis:
     def __init__(self, *settings: str) -> None:
         self.program = find_program()
         self.settings = settings
-        self.folder = Path(tempfile.mkdtemp(prefix="resumable-redis-"))
+        self.folder = scratch("resumable-redis-")
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 

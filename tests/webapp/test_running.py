@@ -79,7 +79,14 @@ def test_one_command_starts_everything_and_ctrl_c_ends_it(clone: Path, tmp_path:
 
 def _recipe(clone: Path) -> list[str]:
     """The command of `make webapp`, in the service's own environment."""
-    wanted = ["make", "--dry-run", f"BIN={Path(python()).parent}", "--old-file=.venv/webapp", "webapp"]
+    wanted = [
+        "make",
+        "--dry-run",
+        "--no-print-directory",
+        f"BIN={Path(python()).parent}",
+        "--old-file=.venv/webapp",
+        "webapp",
+    ]
     done = subprocess.run(wanted, cwd=clone, capture_output=True, text=True, check=True)
     return shlex.split(done.stdout)
 
