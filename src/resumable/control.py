@@ -21,10 +21,10 @@ from dataclasses import replace
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record
-from resumable.errors import AlreadyRunning, Superseded
+from resumable.errors import AlreadyRunning
 from resumable.liveness import _held, alive, me
 from resumable.requests import after, ask, submit
-from resumable.standing import SILENCE, Standing, called_off, may_live, request, status
+from resumable.standing import SILENCE, Standing, called_off, fenced, may_live, removed, request, status
 from resumable.swaps import update
 from resumable.waiting import POLL, wait_until_idle
 
@@ -147,7 +147,7 @@ class Claim:
             if record is not None and record.claim == self.id:
                 return change(replace(record, version=record.version + 1))
             self.lost = True
-            raise _removed(self.store, self.name) if record is None else _fenced(self.name, record)
+            raise removed(self.store, self.name) if record is None else fenced(self.name, record)
 
         _, new = update(self.store, self.name, mine)
         assert new is not None
@@ -165,25 +165,6 @@ class Claim:
             if beat and not self._done.is_set():
                 beaten = replace(record, version=record.version + 1, beat=record.beat + 1, beat_at=time.time())
                 self.store.swap(self.name, record.version, beaten)
-
-
-def _fenced(name: str, record: Record) -> Superseded:
-    """What a runner is told whose claim the record doesn't have any more."""
-    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.over else "it has stopped by now"
-    return Superseded(
-        f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
-        safe="What was committed is safe; this runner wrote nothing after that.",
-        do="Look at it with `resumable status`.",
-    )
-
-
-def _removed(store: CheckpointStore, name: str) -> Superseded:
-    """What a runner is told whose record is gone."""
-    return Superseded(
-        f"The record of run {name!r} was removed from the store {getattr(store, 'location', store)}.",
-        safe="What was committed is safe; this runner wrote nothing after that.",
-        do="Run the same again: into a database it goes on from its last commit, into a file it begins anew.",
-    )
 
 
 def _beat(held: weakref.ref[Claim], done: threading.Event) -> None:

@@ -5,10 +5,21 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from resumable.checkpoint import ClaimId, Record
+from resumable.checkpoint import CheckpointStore, ClaimId, Record
+from resumable.errors import Superseded
 from resumable.liveness import alive
 
-__all__ = ["SILENCE", "Standing", "called_off", "may_live", "request", "status", "whereabouts"]
+__all__ = [
+    "SILENCE",
+    "Standing",
+    "called_off",
+    "fenced",
+    "may_live",
+    "removed",
+    "request",
+    "status",
+    "whereabouts",
+]
 
 SILENCE = 6.0
 """A runner on another machine that shows no heartbeat for this many seconds is taken for dead."""
@@ -66,6 +77,25 @@ def called_off(record: Record | None) -> bool:
 def may_live(record: Record | None) -> bool:
     """Whether there may be a runner to ask: only the kernel of its own machine can say no."""
     return record is not None and record.owner is not None and alive(record.owner, record.claim.token) is not False
+
+
+def fenced(name: str, record: Record) -> Superseded:
+    """What a runner is told whose claim the record doesn't have any more."""
+    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.over else "it has stopped by now"
+    return Superseded(
+        f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
+        safe="What was committed is safe; this runner wrote nothing after that.",
+        do="Look at it with `resumable status`.",
+    )
+
+
+def removed(store: CheckpointStore, name: str) -> Superseded:
+    """What a runner is told whose record is gone."""
+    return Superseded(
+        f"The record of run {name!r} was removed from the store {getattr(store, 'location', store)}.",
+        safe="What was committed is safe; this runner wrote nothing after that.",
+        do="Run the same again: into a database it goes on from its last commit, into a file it begins anew.",
+    )
 
 
 def _beats(record: Record) -> bool:
