@@ -100,7 +100,8 @@ class SqlSink:
         """See `Sink.open`."""
         beside = self.staging_schema
         if last.number and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
-            beside = last.sink.get("beside", last.sink.get("schema"))
+            beside = last.sink.get("beside")
+            beside = None if beside == last.sink.get("schema") else beside
         missing = self._missing()
         if missing and not (last.number or last.outcome):
             with (
