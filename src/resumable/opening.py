@@ -55,7 +55,7 @@ class Opening:
         """The claim has outlived the opening; otherwise what the opening made goes again."""
         held = writer.last
         last = replace(held, halt="", error="", previous=None if held.outcome == "completed" else held.previous)
-        self.called_off = self.terminate and claim.last.was_put_back(held)
+        self.called_off = (self.terminate or claim.last.outcome == "terminated") and claim.last.was_put_back(held)
         try:
             claim.save(last)
         except Superseded:
@@ -83,7 +83,8 @@ class Opening:
             last = self._first(last)
         writer = plan.sink.open(claimant, last)
         held = writer.last
-        if self.again or not (held.over and held.outcome == "completed"):
+        decided = last.outcome == "terminated" and last.was_put_back(held)  # only that it is over wasn't saved yet
+        if self.again or decided or not (held.over and held.outcome == "completed"):
             return writer
         try:
             first = self._first(held) if restart or plan.stale(held) or not writer.stands() else None

@@ -35,6 +35,7 @@ from resumable.patience import Patience
 from resumable.plan import Plan
 from resumable.progress import Progress
 from resumable.protocols import Batch, Reject, Writer
+from resumable.standing import fenced
 
 __all__ = ["session"]
 
@@ -189,8 +190,9 @@ def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
         if stored is not None and stored.claim == claim.id:
             last = stored.checkpoint  # an interrupt may have struck when a save was done, and before it was known
         if isinstance(error, Superseded):
-            pass
-        elif not last.number and not last.definition:
+            # The store knows more than a target whose ledger row is gone: it may have been ended rightly.
+            return fenced(claim.name, stored) if stored is not None and stored.claim != claim.id else None
+        if not last.number and not last.definition:
             claim.forget()
         elif not last.number and isinstance(error, UnknownRun):  # left to a worker, and called off before it began
             claim.save(replace(last, outcome="terminated", over=True), leave=True)
@@ -201,8 +203,8 @@ def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
         else:
             failed = replace(last, halt="failed", error=redact(str(error) or type(error).__name__))
             claim.save(failed, leave=True, withdraw=not getattr(error, "transient", False))
-    except Superseded as fenced:
-        return fenced
+    except Superseded as newer:
+        return newer
     except Exception:  # safety doesn't rest on it
         return None
     return None

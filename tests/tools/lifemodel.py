@@ -36,35 +36,39 @@ class Life:
     doomed: bool = False
     """Terminate may have been decided by a session that hasn't said so."""
     fog: bool = False
+    hazy: bool = False
+    """A run was called off in the fog: the completed one before it may be another than `settled`."""
 
     def enter(self, *, restart: bool = False) -> None:
         """A session begins: with a run, if none is unfinished and the last one isn't what is to be done."""
         if restart or (not self.begun and self.settled != self.rows):
             self.begun = self.rows
         if restart:
-            self.asked = ""
+            self.asked, self.hazy = "", self.hazy or self.fog
 
     def published(self) -> None:
         """A session has published."""
+        self.begun = self.begun or (self.rows if self.hazy else 0)
         assert self.begun, "published, and nothing was begun"
         self.runs, self.settled, self.begun, self.unswept = (*self.runs, self.begun), self.begun, 0, True
 
     def completed(self, rows: int) -> None:
         """A session has ended by itself; it says that the run was over a source of so many rows."""
-        assert not self.begun or self.unswept or self.fog, "completed, and not published"
+        assert not self.begun or self.unswept or self.fog or self.hazy, "completed, and not published"
         assert self.runs, "completed, and nothing was ever published"
-        assert rows == self.settled or self.fog, "it speaks of another run than was published last"
-        self.settled, self.begun, self.unswept, self.asked = rows, 0, False, ""
+        assert rows == self.settled or self.fog or self.hazy, "it speaks of another run than was published last"
+        self.settled, self.begun, self.unswept, self.asked, self.hazy = rows, 0, False, "", False
         self._clear()
 
     def undone(self) -> None:
-        """The run was called off: the same call begins anew."""
-        self.begun = self.settled = 0
+        """The run was called off: the same call begins anew, unless a completed one was there before."""
+        self.begun, self.hazy = 0, self.hazy or self.fog
         self.unswept, self.asked = False, ""
         self._clear()
 
     def going(self) -> None:
         """A session that has just begun has come to its first commit."""
+        self.begun = self.begun or (self.rows if self.hazy else 0)
         assert self.begun == self.rows, "it went on over another source, or with nothing to do"
         assert self.asked != "terminate" or self.fog, "it went on with a run that was to be called off"
         self._clear()
@@ -84,7 +88,7 @@ class Life:
         self.asked = ""
         if not self.remembers:
             self.begun = self.settled = 0
-            self.unswept = self.doomed = False
+            self.unswept = self.doomed = self.hazy = False
 
     def restored(self, record: Record) -> None:
         """An older record is back in the store."""
@@ -93,7 +97,8 @@ class Life:
             last = record.checkpoint
             rows = last.source["rows"] if last.number else 0
             self.begun = 0 if last.outcome else rows
-            self.settled, self.doomed = rows if last.outcome == "completed" else 0, False
+            before = last.previous.source["rows"] if last.previous else 0
+            self.settled, self.doomed = rows if last.outcome == "completed" else before, False
             self.unswept = last.outcome == "completed" and not last.over
 
     def _clear(self) -> None:
