@@ -147,8 +147,10 @@ class Postgres:
             copied = Path(tempfile.mkdtemp(prefix="resumable-programs-", dir="/tmp"))
             atexit.register(shutil.rmtree, copied, ignore_errors=True)
             copied.chmod(0o755)
-            shutil.copytree(programs.parent, copied / "all", symlinks=True)
-            return copied / "all" / programs.name
+            package = programs.parents[1]  # a wheel's: its libraries lie beside it
+            for part in package.parent.glob(f"{package.name}*"):
+                shutil.copytree(part, copied / part.name, symlinks=True)
+            return copied / package.name / programs.relative_to(package)
         return programs
 
     def _run(self, program: str, *args: str) -> None:

@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, environment: dict[str, str], log: Path, processes: int = 1) -> None:
         self.log = log
         command = [
-            declared.python("celery", "redis"),
+            declared.python("celery", "postgres", "redis"),
             str(WORKER),
             f"--concurrency={processes}",
             f"--hostname={log.stem}@%h",
