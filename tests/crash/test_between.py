@@ -266,7 +266,7 @@ def test_a_user_without_rights_on_the_ledger_is_told_and_nothing_is_made(postgre
     target.do(role, "GRANT CREATE, USAGE ON SCHEMA public TO weak")
     url = sa.engine.make_url(postgres).set(username="weak").render_as_string()
     with pytest.raises(
-        TargetError, match="has no SELECT privilege and no INSERT .*GRANT SELECT, INSERT, UPDATE, DELETE"
+        TargetError, match=r"has no SELECT privilege and no INSERT .*GRANT SELECT, INSERT, UPDATE, DELETE"
     ):
         list(Pipeline(MemorySource(), SqlSink(url, "t2"), name="m2", store=MemoryStore()))
     assert [] == target.staging()
