@@ -100,7 +100,7 @@ def test_the_search_finds_what_is_there(tmp_path: Path, postgres: str) -> None:
 def test_a_run_that_succeeds_keeps_no_password(canary: str, search: Search) -> None:
     """Upload and export, with --json, --explain, list and status."""
     assert told(search, "upload", "good.csv", canary, "t", "--key", "id", "--every", "0", "--name", "t").returncode == 0
-    assert told(search, "upload", "good.csv", canary, "t", "--name", "t", "--json").returncode == 0
+    assert told(search, "upload", "good.csv", canary, "t", "--key", "id", "--name", "t", "--json").returncode == 0
     assert told(search, "export", canary, "t", "out.csv", "--json", "--every", "0").returncode == 0
     assert told(search, "export", canary, "--query", "select * from t", "--key", "id", "o2.csv").returncode == 0
     assert told(search, "upload", "good.csv", canary, "t2", "--explain").returncode == 0

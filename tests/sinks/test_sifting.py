@@ -124,7 +124,7 @@ def test_rows_in_conflict_are_set_aside_and_the_others_published(target: Target,
     engine = engine_of(target)
     made = run(engine, table, tmp_path / "aside", **options)
     engine.dispose()
-    quoted = {x: f'"{x}"' if target.lite else f'"public"."{x}"' for x in "pt"}
+    quoted = {x: f'"main"."{x}"' if target.lite else f'"public"."{x}"' for x in "pt"}
     assert sorted(target.all("select * from t"), key=str) == sorted(kept, key=str)
     assert aside(tmp_path / "aside") == [(row, reason.format(**quoted), text) for row, reason, text in rejected]
     progress = made.progress
