@@ -27,7 +27,7 @@ for path in sorted(pathlib.Path(resumable.__file__).parent.rglob("*.py")):
                 found.add((first.value, int(flags)))
 csv = [resumable.sources.records.Dialect(b",", q) for q in (b'"', None)]
 patterns = [re.compile(text, flags) for text, flags in sorted(found, key=str)]
-patterns += [p for d in csv for p in (d._field, d._record, d._ended)]
+patterns += [p for d in csv for p in (d._field, d._record)]
 for pattern in patterns:
     print(pattern.pattern, file=sys.stderr, flush=True)
     for one, two in itertools.product(PIECES, repeat=2):
