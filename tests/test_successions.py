@@ -148,9 +148,8 @@ class Life:
             self.path.write_text(text(HAND))
             return
         key = " primary key" if self.kind == "upsert" else ""
-        number = "BIGINT" if key or self.identities else "INTEGER"
         values = ", ".join(str(row) for row in HAND)
-        self.sql(f"CREATE TABLE there (n {number}{key}, mark TEXT)", f"INSERT INTO there VALUES {values}")
+        self.sql(f"CREATE TABLE there (n BIGINT{key}, mark TEXT)", f"INSERT INTO there VALUES {values}")
 
     # -------------------------------------------------------------------------------------- what is there
 

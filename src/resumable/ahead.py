@@ -30,7 +30,7 @@ class ahead(Generic[T]):
     """
 
     def __init__(self, items: Generator[T, None, None]) -> None:
-        ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(DEPTH)
+        self._ready = ready = queue.Queue[tuple[T | None, BaseException | None]](DEPTH)
         self._stop = threading.Event()
         self._taker = _take(ready)
         self._thread = threading.Thread(
@@ -50,6 +50,9 @@ class ahead(Generic[T]):
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
+        with contextlib.suppress(queue.Empty):  # a reader that waits for room goes on at once, and sees that it ends
+            while True:
+                self._ready.get_nowait()
         # A reader that waits for a slow server ends by itself later; a pause doesn't wait for it.
         with contextlib.suppress(RuntimeError):  # an interrupt came before its start
             self._thread.join(timeout=0.5)

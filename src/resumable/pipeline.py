@@ -240,9 +240,9 @@ def terminate(store: CheckpointStore, name: str, wait: float, roll_back: Callabl
     if record is not None and (control.may_live(record) or (record.owner is None and not record.checkpoint.number)):
         control.ask(store, name, "terminate")
         record = control.wait_until_idle(store, name, wait)
+        if control.status(record) == "terminated":
+            return
     status, called_off = control.status(record), control.called_off(record)
-    if status == "terminated":
-        return
     try:
         roll_back()
     except UnknownRun:
@@ -250,7 +250,7 @@ def terminate(store: CheckpointStore, name: str, wait: float, roll_back: Callabl
             raise
         # Its runner died before its first checkpoint: nothing is left of it.
     except ResumableError as error:
-        # The target is asked even if the store says completed: it may know of a run that has begun since.
+        # The target is asked even if the store says that the run is over: it may know of one that has begun since.
         if isinstance(error, AlreadyCompleted) or (status == "completed" and isinstance(error, Refused)):
             if called_off:
                 return

@@ -36,11 +36,12 @@ class Completed:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that was left after its first commit."""
+    """A run that was left after its first commit, or was refused when it published: then it is read to its `end`."""
 
     source: str
     fresh: bool
     replaces: bool = False
+    end: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,10 @@ def expect(kind: Kind, before: Plain, act: str, *, identities: bool) -> tuple[st
 def _terminate(before: Plain) -> tuple[str, Plain]:
     here, known = before.store, before.store in before.paused
     after = replace(before, unfinished=None, paused=before.paused - {here})
-    if before.unfinished or known:
+    if before.unfinished or (known and not before.done):
         return "terminated", after
+    if known:
+        return "completed", after  # from another store: what it published stays
     return ("completed or terminated" if before.done else "unknown or terminated"), after
 
 
@@ -111,8 +114,9 @@ def _call(kind: Kind, s: Plain, *, restart: bool, leave: bool, identities: bool)
         if refused:
             return refused, known
     s = replace(s, unfinished=begun, paused=s.paused | {here})
-    if leave:
+    if leave and not begun.end:
         return "paused", s
+    s = replace(s, unfinished=replace(begun, end=True))
     return _publish(kind, s, begun, identities)
 
 
