@@ -414,7 +414,7 @@ def test_waiting_compares_no_two_clocks(store: MemoryStore, clock: float) -> Non
     assert record.beat == 1
     put(store, owner=ELSEWHERE, beat=2, beat_at=time.time() + clock)
     with pytest.raises(NotHonoured, match="another-host"):
-        wait_until_idle(store, "r", 0.02)
+        wait_until_idle(store, "r", 0)  # one look: between two a busy machine may let the time of silence pass
 
 
 def test_a_resume_stands_until_it_is_withdrawn(store: MemoryStore) -> None:
