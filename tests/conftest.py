@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ def pytest_configure() -> None:
     """Folders of tests lie in memory, where fsync costs nothing: what it is worth is tried by the tests of power cuts."""
     if (memory := services.memory()) and not os.environ.get("TMPDIR"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
+    # A shell without job control starts what stands before "&" deaf to SIGINT, and every process after it is so too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
