@@ -16,8 +16,8 @@ import pytest
 import redisserver
 from images import dump
 from jobs import execute, until
-from resumable import control
 from resumable.checkpoint import Record
+from resumable.control import claims as control
 from resumable.errors import AlreadyCompleted, OptionsChanged, Refused, UnknownRun, UsageError
 from resumable.run import Run
 from services import CANARY, free_port

@@ -21,7 +21,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 import resumable
-from resumable import arguments, cli
+from resumable import cli
+from resumable import cli_arguments as arguments
 from resumable.stores import FileStore, open_store
 from shell import environment, here, image, numbers, rows_of, tables
 from shell import resumable as command
@@ -610,7 +611,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_commit(folder: Path) -> None:
     code = (
         "import sys, time\n"
         "from resumable import cli\n"
-        "from resumable.sinks.sqlwriter import SqlWriter\n"
+        "from resumable.sinks.sql.writer import SqlWriter\n"
         "def hang(*args):\n    print('hanging', flush=True)\n    time.sleep(600)\n"
         "SqlWriter.write = hang\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"

@@ -15,10 +15,10 @@ from shell import environment
 
 BY_LINE = """
 import gc, itertools, sys, threading, time, traceback
-import resumable.ahead, resumable.control, contextlib
+import resumable.session.prefetch, resumable.control.claims, contextlib
 from resumable.stores import MemoryStore
 
-OURS = (resumable.ahead.__file__, resumable.control.__file__, __file__)
+OURS = (resumable.session.prefetch.__file__, resumable.control.claims.__file__, __file__)
 CALLED = (threading.Thread.start.__code__, threading.Thread.join.__code__, threading.Event.set.__code__)
 
 class Strike:
@@ -37,13 +37,13 @@ class Strike:
         return self if frame.f_code not in CALLED else None
 
 def reading():
-    with resumable.ahead.ahead(x for x in itertools.count()) as items:
+    with resumable.session.prefetch.ahead(x for x in itertools.count()) as items:
         next(items)
 
 store = MemoryStore()
 
 def claiming():
-    with resumable.control.claim(store, 'r'):
+    with resumable.control.claims.claim(store, 'r'):
         pass
 
 def left():
@@ -69,7 +69,7 @@ for n in itertools.count(1):
     if strike.left > 0:
         break
     assert left() == [], at
-    assert not resumable.control._held, at
+    assert not resumable.control.claims._held, at
     claiming()  # nobody has it
 print(struck)
 """

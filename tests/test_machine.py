@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-import resumable.session
+import resumable.session.loop
 from lifeworlds import File, Table
 from lives import Machine
-from resumable import control
+from resumable.control import claims as control
 from stillness import Still, at_once
 
 
@@ -30,7 +30,7 @@ from stillness import Still, at_once
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No threads, and a folder in memory if there is one."""
     monkeypatch.setattr(control, "threading", Still.module())
-    monkeypatch.setattr(resumable.session, "ahead", at_once)
+    monkeypatch.setattr(resumable.session.loop, "ahead", at_once)
     shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="resumable-", dir=shm if shm.is_dir() else None))
     yield folder

@@ -15,10 +15,10 @@ from sqlalchemy.engine import URL, make_url
 import resumable
 from memory import MemorySource
 from resumable.checkpoint import Checkpoint
-from resumable.database import resolved_url, sqlite_file
+from resumable.databases.urls import resolved_url, sqlite_file
 from resumable.errors import SourceError, UsageError
-from resumable.naming import place
 from resumable.rebuild import again
+from resumable.run_names import place
 from resumable.sinks import CsvSink, SqlSink
 from resumable.sources import ArrowSource, CsvSource, SqlSource
 from resumable.stores import SqlStore, open_store

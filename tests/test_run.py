@@ -11,8 +11,9 @@ import pytest
 
 import resumable
 from jobs import NAME, Jobs, Task, export_task, until, upload_task
-from resumable import Run, control
+from resumable import Run
 from resumable.checkpoint import Record
+from resumable.control import claims as control
 from resumable.errors import AlreadyCompleted, OptionsChanged, Refused, ResumableError, UnknownRun
 from resumable.run import submit
 from resumable.stores import FileStore, MemoryStore, SqlStore, open_store

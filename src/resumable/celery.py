@@ -25,9 +25,10 @@ from typing import Any, Literal
 from celery import Celery, signals
 from celery.exceptions import OperationalError
 
-from resumable import control
 from resumable.checkpoint import CheckpointStore, Record
-from resumable.database import redact
+from resumable.control import claims as control
+from resumable.control.status import whereabouts
+from resumable.databases.urls import redact
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -39,11 +40,10 @@ from resumable.errors import (
     UsageError,
 )
 from resumable.export import export
-from resumable.naming import place
 from resumable.pipeline import Pipeline
 from resumable.rebuild import rebuild, rebuildable
 from resumable.run import Run, submit
-from resumable.standing import whereabouts
+from resumable.run_names import place
 from resumable.stores import open_store
 from resumable.upload import upload
 

@@ -16,16 +16,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from resumable.arguments import parse
-from resumable.database import redact
+from resumable.cli_arguments import parse
+from resumable.control.signals import pausing
+from resumable.databases.urls import redact
 from resumable.errors import CorruptCheckpoint, Paused, ResumableError, UsageError
 from resumable.export import export
-from resumable.naming import utf8
 from resumable.pipeline import Pipeline
 from resumable.progress import Progress, show
 from resumable.rebuild import again
 from resumable.run import Run
-from resumable.signals import pausing
+from resumable.run_names import utf8
 from resumable.stores import open_store
 from resumable.upload import upload
 

@@ -9,16 +9,16 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore
-from resumable.database import is_url, plain_url, sqlite_file
+from resumable.databases.keyset import is_query
+from resumable.databases.urls import is_url, plain_url, sqlite_file
 from resumable.errors import UsageError
-from resumable.naming import address, file_path, place, run_name, table_name
+from resumable.files.streams import refuse_stream
 from resumable.pipeline import Pipeline
-from resumable.plan import Transform
 from resumable.protocols import Sink, Source
+from resumable.run_names import address, file_path, place, run_name, table_name
+from resumable.session.plan import Transform
 from resumable.sinks import CsvSink
 from resumable.sources import SqlSource
-from resumable.sources.keyset import is_query
-from resumable.streams import refuse_stream
 
 __all__ = ["export"]
 

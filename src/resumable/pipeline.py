@@ -14,9 +14,11 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
-from resumable import control, explanation
+from resumable import explain as explanation
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.control import Status
+from resumable.control import claims as control
+from resumable.control.claims import Status
+from resumable.control.signals import pausing
 from resumable.errors import (
     AlreadyCompleted,
     Conflict,
@@ -28,11 +30,10 @@ from resumable.errors import (
     UnknownRun,
     UsageError,
 )
-from resumable.plan import Plan, Transform
 from resumable.progress import Progress, Runs, in_notebook, show
 from resumable.protocols import Sink, Source
-from resumable.session import session
-from resumable.signals import pausing
+from resumable.session.loop import session
+from resumable.session.plan import Plan, Transform
 
 __all__ = ["Pipeline", "Steps", "pause", "runs", "terminate"]
 
@@ -143,7 +144,7 @@ class Pipeline:
             return f"<Pipeline {self.name!r}: {type(error).__name__}>"
 
     def _repr_html_(self) -> str:
-        from resumable.display import standing
+        from resumable.notebook.cards import standing
 
         return standing(lambda: self.progress)
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
-from resumable import control
 from resumable.checkpoint import Checkpoint, Json, Record, Session
-from resumable.control import Status
-from resumable.standing import whereabouts
+from resumable.control import claims as control
+from resumable.control.claims import Status
+from resumable.control.status import whereabouts
 
 __all__ = ["Progress", "Runs", "in_notebook", "show"]
 
@@ -102,7 +102,7 @@ class Progress:
         return f"{self.name}: {self.status}, {self.told()}"
 
     def _repr_html_(self) -> str:
-        from resumable.display import card
+        from resumable.notebook.cards import card
 
         return card(self)
 
@@ -111,7 +111,7 @@ class Runs(list[Progress]):
     """A list of runs, which a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
-        from resumable.display import table
+        from resumable.notebook.cards import table
 
         return table(self)
 

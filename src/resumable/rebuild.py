@@ -15,8 +15,8 @@ from sqlalchemy.engine import make_url
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.errors import Refused, UsageError
 from resumable.export import export
-from resumable.naming import file_path, place
 from resumable.pipeline import Pipeline, unknown
+from resumable.run_names import file_path, place
 from resumable.upload import upload
 
 __all__ = ["again", "rebuild", "rebuildable"]

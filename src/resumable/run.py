@@ -6,9 +6,9 @@ import os
 from dataclasses import replace
 from typing import Literal
 
-from resumable import control
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
-from resumable.control import Status
+from resumable.control import claims as control
+from resumable.control.claims import Status
 from resumable.errors import OptionsChanged, Refused
 from resumable.pipeline import Pipeline, completed, pause, terminate, unknown
 from resumable.progress import Progress
@@ -90,7 +90,7 @@ class Run:
         return f"<Run {self.name!r} in {getattr(self.store, 'location', self.store)}>"
 
     def _repr_html_(self) -> str:
-        from resumable.display import standing
+        from resumable.notebook.cards import standing
 
         return standing(lambda: self.progress)
 

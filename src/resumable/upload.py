@@ -9,16 +9,16 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.database import is_url, plain_url
+from resumable.databases.urls import is_url, plain_url
 from resumable.errors import UsageError
-from resumable.naming import address, place, run_name, table_name
+from resumable.files.streams import file_to_read, refuse_stream
+from resumable.formats.csv.content import way_on
 from resumable.pipeline import Pipeline
-from resumable.plan import Transform
 from resumable.protocols import Sink
+from resumable.run_names import address, place, run_name, table_name
+from resumable.session.plan import Transform
 from resumable.sinks import QuarantineSink, SqlSink
 from resumable.sources import ArrowSource, CsvSource
-from resumable.sources.csvcontent import way_on
-from resumable.streams import file_to_read, refuse_stream
 
 __all__ = ["upload"]
 

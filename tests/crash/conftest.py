@@ -15,7 +15,7 @@ import syscalls
 from forks import Forks
 from jobs import Task, execute, export_task, upload_task
 from parts import SINKS, SOURCES, STORES, Cell, Place
-from resumable import control
+from resumable.control import claims as control
 from sweeps import Bench
 
 

@@ -22,7 +22,7 @@ from forks import Forks
 from memory import MemorySource
 from parts import Cell, Place
 from proxy import Proxy
-from resumable.database import redact
+from resumable.databases.urls import redact
 from resumable.errors import ConnectionLost, ResumableError
 from resumable.pipeline import Pipeline
 from resumable.sinks import SqlSink

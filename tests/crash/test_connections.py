@@ -21,9 +21,9 @@ from proxy import MODES, Mode, Proxy
 from resumable.errors import ConnectionLost, Paused, ResumableError, TargetError, Terminated
 from resumable.pipeline import Pipeline
 from resumable.progress import Progress
-from resumable.session import session
+from resumable.session.loop import session
 from resumable.sinks import CsvSink
-from resumable.sinks.sql import SqlSink
+from resumable.sinks.sql.sink import SqlSink
 from resumable.sources import SqlSource
 from resumable.stores import MemoryStore, SqlStore
 from targets import Target
@@ -37,8 +37,8 @@ END_OTHERS = (
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here rests on how long is waited."""
-    monkeypatch.setattr("resumable.patience.FIRST", 0.01)
-    monkeypatch.setattr("resumable.patience.MOST", 0.2)
+    monkeypatch.setattr("resumable.session.backoff.FIRST", 0.01)
+    monkeypatch.setattr("resumable.session.backoff.MOST", 0.2)
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_source_that_is_ended_is_read_on_from_the_last_commit(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An export whose reading connection is ended again and again: the same bytes as an undisturbed one."""
-    monkeypatch.setattr("resumable.sources.postgresql.MAX_ROWS", 500)
+    monkeypatch.setattr("resumable.databases.postgresql.read.MAX_ROWS", 500)
     target, losses = made(postgres), 0
     target.do(
         "CREATE TABLE s AS SELECT n, repeat('x', 2000) AS pad FROM generate_series(1, 20000) n"
@@ -261,7 +261,7 @@ def test_a_pause_is_honoured_while_the_server_is_away(server: services.Postgres)
 
 def ask(run: Pipeline) -> None:
     """As from another process."""
-    from resumable import control
+    from resumable.control import claims as control
 
     control.ask(run.store, run.name, "pause")
 

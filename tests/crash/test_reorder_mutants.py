@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from reordering import Trial, World, run, run_taken_over
-from resumable import session
+from resumable.session import loop as session
 from resumable.sinks import files, partial, quarantine
 from resumable.stores import files as store
 

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId
+from resumable.control import claims as control
 from resumable.errors import BadRow, TargetError, UsageError
 from resumable.protocols import Batch, Claimant
 from resumable.sinks.csv import CsvSink

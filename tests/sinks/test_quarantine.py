@@ -14,8 +14,8 @@ import pytest
 
 from crashing import Crash
 from memory import SCHEMA, MemorySink, World
-from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId
+from resumable.control import claims as control
 from resumable.errors import Superseded, TargetChanged, TargetError, TargetExists
 from resumable.protocols import Batch, Claimant, Reject, Writer
 from resumable.sinks.csv import CsvSink

@@ -90,7 +90,7 @@ class TestArrowSourceOfAStream(TestArrowSource):
 class TestSqlSourceOnSqlite(SourceContract):
     """A table with a key of text and numbers."""
 
-    few: ClassVar[str] = "resumable.sources.sqlite.MAX_ROWS"
+    few: ClassVar[str] = "resumable.databases.sqlite.read.MAX_ROWS"
     table = (
         "create table t (word varchar(9) not null, id bigint not null, x numeric(9, 2), primary key (word, id))",
         "insert into t values ('b', 1, 1.5), ('a', 2, null), ('a', 9007199254740993, 0), ('é', 1, 2), ('', 3, 4)",
@@ -135,7 +135,7 @@ class TestSqlSourceOfAQuery(TestSqlSourceOnSqlite):
 class TestSqlSourceOnPostgresql(TestSqlSourceOnSqlite):
     """The same table, on a server."""
 
-    few = "resumable.sources.postgresql.MAX_ROWS"
+    few = "resumable.databases.postgresql.read.MAX_ROWS"
 
     @pytest.fixture(autouse=True)
     def database(self, postgres: str) -> None:

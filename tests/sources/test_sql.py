@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from resumable.database import connect
+from resumable.databases.urls import connect
 from resumable.errors import BadRow, ConnectionLost, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.sources.sql import SqlSource
 
@@ -515,7 +515,7 @@ def test_values_that_are_not_what_was_declared_decide_the_type(sqlite_url, decla
 )
 def test_a_later_value_that_does_not_fit_is_a_bad_row(sqlite_url, few, monkeypatch, declared, good, bad):
     """With its row, column and key; rows before its batch are read."""
-    monkeypatch.setattr("resumable.sources.sqlite.SAMPLE", 5)
+    monkeypatch.setattr("resumable.databases.sqlite.read.SAMPLE", 5)
     execute(
         sqlite_url,
         f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared})",

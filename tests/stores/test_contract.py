@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import execute
-from resumable.database import connect
+from resumable.databases.urls import connect
 from resumable.stores import FileStore, MemoryStore, RedisStore, SqlStore
 from resumable.testing import StoreContract
 

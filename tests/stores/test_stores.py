@@ -179,7 +179,7 @@ def test_a_full_disk_is_an_error_and_the_old_record_stays(tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("resumable.durable.os.write", full)
+        patch.setattr("resumable.files.durable.os.write", full)
         with pytest.raises(StoreError, match="Make room"):
             store.swap("a", 1, Record(2))
     assert store.load("a") == Record(1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from resumable import control
 from resumable.checkpoint import Json
+from resumable.control import claims as control
 from resumable.errors import AlreadyRunning, StoreError, Superseded
 from resumable.stores import open_store
 from resumable.testing import Line, Process

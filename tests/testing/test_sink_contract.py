@@ -14,10 +14,10 @@ import pytest
 import owned
 from resumable.checkpoint import Checkpoint, ClaimId
 from resumable.errors import TargetChanged
+from resumable.files.partial import PartialFile
+from resumable.files.posix import lock
 from resumable.protocols import Batch
 from resumable.sinks import CsvSink
-from resumable.sinks.partial import PartialFile
-from resumable.sinks.placing import lock
 from resumable.testing import SinkContract
 
 Writer: Any = owned.sink.EventWriter

@@ -12,8 +12,8 @@ import select
 import time
 from dataclasses import replace
 
-from resumable import control
 from resumable.checkpoint import Checkpoint, Owner
+from resumable.control import claims as control
 
 MIDDLE = 5
 """The checkpoint after which a process stands before its gate."""

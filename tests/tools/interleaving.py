@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 import greenlet
 
-import resumable.session
+import resumable.session.loop
 from memory import MemorySource
-from resumable import control, liveness
 from resumable.checkpoint import Record
+from resumable.control import claims as control
+from resumable.control import liveness
 from resumable.errors import ResumableError, StoreError
 from resumable.pipeline import Pipeline
 from stillness import CLOCK
@@ -125,7 +126,7 @@ class Sim:
         pipeline = Pipeline(MemorySource(ROWS, 1), self.world.sink(), name="m", store=self.store, every=0)
         terminate = kind in "Tt"
         try:
-            list(resumable.session.session(pipeline._plan, takeover=kind.isupper(), terminate=terminate))
+            list(resumable.session.loop.session(pipeline._plan, takeover=kind.isupper(), terminate=terminate))
         except (ResumableError, Killed, AssertionError) as error:
             return type(error).__name__
         return "completed"

@@ -19,8 +19,8 @@ import psycopg
 
 from forks import Forks
 from images import dump, files
-from resumable import control
 from resumable.checkpoint import Record
+from resumable.control import claims as control
 from resumable.stores import FileStore
 
 __all__ = ["NAME", "Job", "Jobs", "Task", "execute", "export_task", "until", "upload_task"]

@@ -24,7 +24,7 @@ from resumable.errors import StoreError
 from resumable.pipeline import Pipeline
 from resumable.progress import Progress
 from resumable.protocols import Batch, Reject, Sink
-from resumable.session import session
+from resumable.session.loop import session
 from resumable.sinks import CsvSink, QuarantineSink, SqlSink
 from resumable.stores import MemoryStore
 

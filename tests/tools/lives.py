@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from lifemodel import Life
 from lifeworlds import Killed, Process, Rows
-from resumable import control
 from resumable.checkpoint import Checkpoint, Record
+from resumable.control import claims as control
 from resumable.errors import AlreadyRunning, ResumableError, Superseded
 from resumable.stores import MemoryStore
 

@@ -28,7 +28,7 @@ from resumable.checkpoint import Record
 from resumable.errors import Superseded, UnknownRun
 from resumable.pipeline import Pipeline
 from resumable.protocols import Batch, Reject
-from resumable.session import session
+from resumable.session.loop import session
 from resumable.sinks.csv import CsvSink
 from resumable.sinks.quarantine import QuarantineSink
 from resumable.stores import FileStore

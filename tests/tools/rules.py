@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-import resumable.session
-import resumable.sinks.partial
+import resumable.files.partial
+import resumable.session.loop
 from interleaving import SteppedStore
 from memory import MemoryWriter
 from resumable.checkpoint import Checkpoint, Record
-from resumable.control import Claim
-from resumable.opening import Opening
-from resumable.sinks.files import FileWriter
-from resumable.sinks.partial import PartialFile
+from resumable.control.claims import Claim
+from resumable.files.partial import PartialFile
+from resumable.session.recovery import Opening
+from resumable.sinks.file import FileWriter
 from worlds import Files, Rows
 
 __all__ = ["RULES", "Rule"]
@@ -127,7 +127,7 @@ def never(target: type, name: str, answer: Any = None) -> Callable[[Patch], None
 
 
 def replacing(patch: Patch) -> None:
-    patch.setattr(resumable.sinks.partial, "link_new", os.rename)
+    patch.setattr(resumable.files.partial, "link_new", os.rename)
 
 
 def once(patch: Patch) -> None:

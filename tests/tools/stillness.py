@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import greenlet
 import pytest
 
-import resumable.patience
-import resumable.session
-from resumable import control
+import resumable.session.backoff
+import resumable.session.loop
+from resumable.control import claims as control
 
 __all__ = ["CLOCK", "Still", "at_once", "still"]
 
@@ -87,6 +87,6 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "me", lambda: OWNER)
     monkeypatch.setattr(control, "threading", Still.module())
     monkeypatch.setattr(control, "secrets", SimpleNamespace(token_hex=token))
-    for module in (control, resumable.patience, resumable.session):
+    for module in (control, resumable.session.backoff, resumable.session.loop):
         monkeypatch.setattr(module, "time", CLOCK)
-    monkeypatch.setattr(resumable.session, "ahead", at_once)
+    monkeypatch.setattr(resumable.session.loop, "ahead", at_once)

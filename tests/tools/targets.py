@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 import images
-from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.database import connect
+from resumable.control import claims as control
+from resumable.databases.urls import connect
 from resumable.protocols import Batch, Claimant
-from resumable.sinks.sql import SqlSink
-from resumable.sinks.sqlwriter import SqlWriter
+from resumable.sinks.sql.sink import SqlSink
+from resumable.sinks.sql.writer import SqlWriter
 
 __all__ = ["Target", "batch", "claimant", "crash", "crashing", "load", "start", "terminate"]
 

@@ -14,9 +14,9 @@ import memory
 from disk import ROOT, Disk
 from resumable.checkpoint import Checkpoint
 from resumable.errors import ConnectionLost, ResumableError
+from resumable.files.posix import IfExists
 from resumable.protocols import Batch, Claimant, Sink
-from resumable.sinks.files import FileWriter
-from resumable.sinks.placing import IfExists
+from resumable.sinks.file import FileWriter
 
 __all__ = ["Files", "Rows", "World"]
 

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-from resumable.durable import sync_folder
+from resumable.files.durable import sync_folder
 from webapp.access import problem
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")

@@ -2,6 +2,6 @@
 
 from resumable.sinks.csv import CsvSink
 from resumable.sinks.quarantine import QuarantineSink
-from resumable.sinks.sql import SqlSink
+from resumable.sinks.sql.sink import SqlSink
 
 __all__ = ["CsvSink", "QuarantineSink", "SqlSink"]

@@ -25,10 +25,10 @@ import pyarrow.compute as pc
 
 from resumable.checkpoint import Checkpoint
 from resumable.errors import BadRow, TargetError, UsageError
-from resumable.naming import file_path
+from resumable.files.posix import IfExists
 from resumable.protocols import Batch, Claimant
-from resumable.sinks.files import FileWriter
-from resumable.sinks.placing import IfExists
+from resumable.run_names import file_path
+from resumable.sinks.file import FileWriter
 
 __all__ = ["CsvSink"]
 

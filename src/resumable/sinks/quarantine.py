@@ -26,9 +26,9 @@ from typing import Self
 
 from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists
+from resumable.files.partial import PartialFile
+from resumable.files.posix import inspect_target
 from resumable.protocols import Batch, Claimant, Reject, Sink, Writer
-from resumable.sinks.partial import PartialFile
-from resumable.sinks.placing import inspect_target
 
 __all__ = ["QuarantineSink"]
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resumable.checkpoint import Json
+from resumable.databases.types import plain, plain_array
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch
 from resumable.sources.frames import checked, refused, table
-from resumable.sqltypes import plain, plain_array
 
 __all__ = ["ArrowSource"]
 

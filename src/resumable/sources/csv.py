@@ -24,16 +24,16 @@ import pyarrow.compute as pc
 
 from resumable.checkpoint import Json
 from resumable.errors import BadRow
+from resumable.files.fingerprint import difference, fingerprint, open_file
+from resumable.formats.csv.advice import shape_advice
+from resumable.formats.csv.blocks import Fault, Parser, Texts
+from resumable.formats.csv.cutter import Block
+from resumable.formats.csv.file import CsvFile
+from resumable.formats.csv.options import column_type, csv_format, listed, one_of, typed, usage
+from resumable.formats.known import known
+from resumable.formats.text_values import infer
+from resumable.formats.type_names import readable, type_name
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch, Reject
-from resumable.sources.csvadvice import shape_advice
-from resumable.sources.csvblock import Fault, Parser, Texts
-from resumable.sources.csvcut import Block
-from resumable.sources.csvfile import CsvFile
-from resumable.sources.csvformat import column_type, csv_format, listed, one_of, typed, usage
-from resumable.sources.fingerprint import difference, fingerprint, open_file
-from resumable.sources.known import known
-from resumable.sources.typenames import readable, type_name
-from resumable.sources.values import infer
 
 __all__ = ["CsvSource"]
 

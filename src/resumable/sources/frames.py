@@ -21,8 +21,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from resumable.databases.types import plain
 from resumable.errors import SourceError
-from resumable.sqltypes import plain
 
 __all__ = ["checked", "refused", "table"]
 

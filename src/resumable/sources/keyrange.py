@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from resumable.checkpoint import Json
+from resumable.databases.keyset import Dialect, Key, Relation
 from resumable.errors import SourceError
-from resumable.sources.keyset import Dialect, Key, Relation
 
 __all__ = ["Opened", "key_range", "not_unique", "refuse_nulls", "refuse_twins", "renumbered", "shown"]
 

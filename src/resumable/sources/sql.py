@@ -31,14 +31,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
-from resumable.database import connect, lost, missing_file, opened, plain_url, reason, remedy, unreachable
+from resumable.databases.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences, is_query
+from resumable.databases.postgresql.read import Postgres
+from resumable.databases.sqlite.read import Sqlite
+from resumable.databases.urls import connect, lost, missing_file, opened, plain_url, reason, remedy, unreachable
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
-from resumable.naming import place, table_name
 from resumable.protocols import Batch
+from resumable.run_names import place, table_name
 from resumable.sources.keyrange import Opened, key_range, not_unique, refuse_nulls, refuse_twins, renumbered, shown
-from resumable.sources.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences, is_query
-from resumable.sources.postgresql import Postgres
-from resumable.sources.sqlite import Sqlite
 
 __all__ = ["SqlSource"]
 

@@ -7,7 +7,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from resumable.checkpoint import CheckpointStore
-from resumable.database import redact
+from resumable.databases.urls import redact
 from resumable.errors import UsageError
 from resumable.stores.files import FileStore
 from resumable.stores.memory import MemoryStore

@@ -28,8 +28,8 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from resumable.checkpoint import Record
-from resumable.durable import make_folder, replace_file, sync_folder
 from resumable.errors import CorruptCheckpoint, StoreError, UsageError
+from resumable.files.durable import make_folder, replace_file, sync_folder
 
 __all__ = ["FileStore"]
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from resumable.checkpoint import Record
-from resumable.database import reason, shown
+from resumable.databases.urls import reason, shown
 from resumable.errors import CorruptCheckpoint, Refused, StoreError, UsageError
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from resumable.checkpoint import Record
-from resumable.database import (
+from resumable.databases.urls import (
     connect,
     missing_file,
     opened,

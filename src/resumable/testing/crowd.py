@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from resumable.checkpoint import CheckpointStore, Json, Record
-from resumable.swaps import update
+from resumable.control.swaps import update
 from resumable.testing.crashing import Line, Process
 
 __all__ = ["EACH", "PROCESSES", "add", "together"]

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from resumable import control
 from resumable.checkpoint import Checkpoint, Json, Record
+from resumable.control import claims as control
 from resumable.errors import AlreadyRunning, Superseded
 from resumable.testing.checks import check, equal, refused, told, world
 from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from resumable import control
 from resumable.checkpoint import Checkpoint, ClaimId, Record
+from resumable.control import claims as control
 from resumable.errors import AlreadyCompleted, Refused, Terminated, UnknownRun
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer

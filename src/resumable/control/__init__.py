@@ -1,0 +1,1 @@
+"""Who runs a run, and what is asked of it."""

@@ -1,0 +1,108 @@
+"""How a run stands, from its record alone: quickly, and without comparing two machines' clocks."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from resumable.checkpoint import CheckpointStore, ClaimId, Record
+from resumable.control.liveness import alive
+from resumable.errors import Superseded
+
+__all__ = [
+    "SILENCE",
+    "Standing",
+    "called_off",
+    "fenced",
+    "may_live",
+    "removed",
+    "request",
+    "status",
+    "whereabouts",
+]
+
+SILENCE = 6.0
+"""A runner on another machine that shows no heartbeat for this many seconds is taken for dead."""
+KNOWN = 1_000
+"""Hearts that are remembered; the one seen longest ago is forgotten first."""
+
+Standing = Literal["new", "queued", "running", "paused", "failed", "interrupted", "completed", "terminated"]
+
+_hearts: dict[ClaimId, tuple[int, float]] = {}  # the last beat seen of a claim, and when, by this process's own clock
+
+
+def status(record: Record | None) -> Standing:
+    """What a run's record says of it. `interrupted` is derived: it says running, and its runner is dead.
+
+    Of a runner on another machine only its heart tells, and a look takes no time: it is taken to live until this
+    process has seen the same beat for `SILENCE` seconds. `queued`: nobody runs it, and a worker is asked to.
+    """
+    if record is None:
+        return "new"
+    last = record.checkpoint
+    if record.owner is not None:
+        known = alive(record.owner, record.claim.token)
+        if _beats(record) if known is None else known:
+            return "running"
+    if record.asked == "resume" and record.owner is None:
+        return "queued"
+    if last.over and last.outcome:
+        return last.outcome
+    if record.owner is not None:
+        return "interrupted"
+    return last.halt or ("interrupted" if last.number else "new")
+
+
+def whereabouts(record: Record | None) -> str:
+    """Of a runner that this machine can't see: who it is, and when its heart beat last, by its own clock."""
+    if record is None or record.owner is None or alive(record.owner, record.claim.token) is not None:
+        return ""
+    beat = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.beat_at))
+    return f"run by {record.owner}, whose last heartbeat was at {beat} by its own clock"
+
+
+def request(record: Record | None) -> Literal["", "pause", "resume", "terminate"]:
+    """What is asked of the run and not yet done. A pause is asked of its runner: without one it is done."""
+    if record is None or (record.asked == "pause" and record.owner is None):
+        return ""
+    return record.asked
+
+
+def called_off(record: Record | None) -> bool:
+    """Whether the last that was heard of it is that it was terminated, or a run was that followed a completed one."""
+    now = status(record)
+    return now == "terminated" or (now == "completed" and record is not None and record.checkpoint.halt == "terminated")
+
+
+def may_live(record: Record | None) -> bool:
+    """Whether there may be a runner to ask: only the kernel of its own machine can say no."""
+    return record is not None and record.owner is not None and alive(record.owner, record.claim.token) is not False
+
+
+def fenced(name: str, record: Record) -> Superseded:
+    """What a runner is told whose claim the record doesn't have any more."""
+    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.over else "it has stopped by now"
+    return Superseded(
+        f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
+        safe="What was committed is safe; this runner wrote nothing after that.",
+        do="Look at it with `resumable status`.",
+    )
+
+
+def removed(store: CheckpointStore, name: str) -> Superseded:
+    """What a runner is told whose record is gone."""
+    return Superseded(
+        f"The record of run {name!r} was removed from the store {getattr(store, 'location', store)}.",
+        safe="What was committed is safe; this runner wrote nothing after that.",
+        do="Run the same again: into a database it goes on from its last commit, into a file it begins anew.",
+    )
+
+
+def _beats(record: Record) -> bool:
+    now = time.monotonic()
+    beat, since = _hearts.pop(record.claim, (None, now))
+    since = since if beat == record.beat else now
+    _hearts[record.claim] = (record.beat, since)  # at the end again
+    while len(_hearts) > KNOWN:
+        del _hearts[next(iter(_hearts))]
+    return now - since < SILENCE

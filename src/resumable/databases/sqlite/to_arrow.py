@@ -1,0 +1,115 @@
+"""SQLite's values as Arrow arrays: exact, or a `Misfit` that says which value doesn't fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resumable.databases.keyset import Misfit
+
+__all__ = ["array", "fits", "natural"]
+
+_Values = Sequence[Any]
+
+
+def natural(values: _Values) -> pa.DataType:
+    """The type of values that no declaration speaks for: integers, numbers, blobs; else text."""
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds == {bytes}:
+        return pa.binary()
+    for candidate in (pa.int64(), pa.float64()):
+        if kinds and kinds <= {int, float} and fits(values, candidate):
+            return candidate
+    return pa.string()
+
+
+def fits(values: _Values, kind: pa.DataType) -> bool:
+    """Whether all the values can be of that type as they are."""
+    try:
+        _convert(values, kind)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def array(values: _Values, field: pa.Field) -> pa.Array:
+    """The values as an array of the field's type. Raises `Misfit` for the first that doesn't fit."""
+    try:
+        return _convert(values, field.type)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        low, high = 0, len(values)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(values[low:middle], field.type) else (low, middle)
+        raise Misfit(low, field.name, values[low], field.type) from None
+
+
+def _convert(values: _Values, kind: pa.DataType) -> pa.Array:
+    """Raises `ValueError` or an `ArrowException` unless each value is kept as it is."""
+    found = set(map(type, values)) - {type(None)}
+    t = pa.types
+    if t.is_string(kind):
+        _only(found, {str, int, float})
+        if found <= {str}:
+            return pa.array(values, kind)
+        return pa.array([v if v is None or type(v) is str else repr(v) for v in values], kind)
+    if t.is_decimal(kind):
+        _only(found, {str, int, float})
+        return _decimals(values, found, kind)
+    if t.is_binary(kind):
+        _only(found, {bytes})
+        return pa.array(values, kind)
+    if t.is_integer(kind):
+        _only(found, {int})
+        return pa.array(values, kind)
+    if t.is_floating(kind):
+        _only(found, {int, float})
+        return pa.array(values, kind)
+    if t.is_boolean(kind):
+        _only(found, {int})
+        if not set(values) <= {0, 1, None}:
+            raise ValueError("a boolean is 0 or 1")
+        return pa.array(values, pa.int64()).cast(kind)
+    _only(found, {str})
+    return _moments(pa.array(values, pa.string()), kind)
+
+
+def _only(found: set[type], wanted: Iterable[type]) -> None:
+    if not found.issubset(wanted):
+        raise ValueError("a value of another type")
+
+
+def _decimals(values: _Values, found: set[type], kind: pa.DataType) -> pa.Array:
+    """Decimals from text and integers, and from floats that are the nearest to a decimal of the type."""
+    form = f"%.{kind.scale}f"
+    texts = [v if v is None or type(v) is str else form % v if type(v) is float else str(v) for v in values]
+    if float in found and any(
+        type(v) is float and float(text) != v for v, text in zip(values, texts, strict=True) if text is not None
+    ):
+        raise ValueError("more digits than its column declares")
+    digits = pa.array(texts, pa.string())
+    if not pc.all(pc.match_substring_regex(digits, "^[+-]?[0-9]+([.][0-9]+)?$"), min_count=0).as_py():
+        raise ValueError("not a decimal")
+    return digits.cast(kind)
+
+
+_FORMS = {
+    "date": r"^\d{4}-\d\d-\d\d$",
+    "time": r"^\d\d:\d\d:\d\d(\.\d{1,6})?$",
+    "naive": r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?$",
+    "zoned": r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00(:?00)?)$",
+}
+
+
+def _moments(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Dates and times from text. A zone other than UTC wouldn't come back, so it doesn't fit."""
+    name = "date" if pa.types.is_date(kind) else "time" if pa.types.is_time(kind) else "zoned" if kind.tz else "naive"
+    if not pc.all(pc.match_substring_regex(texts, _FORMS[name]), min_count=0).as_py():
+        raise ValueError(f"not a {name} value as SQLite keeps it")
+    if name == "time":  # Arrow casts no text to a time, but it does to a moment
+        day = pc.binary_join_element_wise("1970-01-01", texts, " ")
+        return day.cast(pa.timestamp("us")).cast(kind)
+    return texts.cast(kind)

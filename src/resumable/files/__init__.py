@@ -1,0 +1,1 @@
+"""Where bytes lie: local files, partials, what makes them durable."""

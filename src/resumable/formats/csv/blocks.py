@@ -1,0 +1,189 @@
+"""A block of whole CSV records into rows: Arrow parses, and where it can't, the records are looked at one by one.
+
+Laws kept here:
+
+* Fields are split as `csv.reader` splits them (records.py), and become values by the law of values.py.
+* An unquoted field that reads like a word for NULL is NULL, a quoted one never is. Empty lines are no rows, except in
+  a file of one column, where an unquoted nothing is what a line has.
+* A row that doesn't fit is a `Fault`, never a row. Each row has at most one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.csv
+
+from resumable.formats import known
+from resumable.formats.csv.content import BOM
+from resumable.formats.csv.cutter import Block
+from resumable.formats.csv.records import Dialect
+
+__all__ = ["Fault", "Parser", "Texts"]
+
+_SHOWN = 40  # characters of a value in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row that doesn't fit: its number among the block's rows, from 0, where it lies in the block, and why.
+
+    `hint` is the type that its column would need; `kind` tells what else is to be done about it.
+    """
+
+    index: int
+    begin: int
+    end: int
+    why: str
+    column: str | None = None
+    hint: str | None = None
+    kind: Literal["value", "shape", "bytes", "quote", "end"] = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The block's rows as columns of strings, without those that are `faults` already.
+
+    `count` of data rows, faults included. `kept`: which of them the rows are, if not all.
+    """
+
+    columns: list[pa.StringArray]
+    faults: list[Fault]
+    count: int
+    kept: list[int] | None = None
+
+
+class Parser:
+    """How the records of one file are read. `encoding` is "utf-8" or that of single bytes."""
+
+    def __init__(self, dialect: Dialect, encoding: str, names: Sequence[str], null_values: Sequence[str]) -> None:
+        self.dialect, self.encoding, self.names = dialect, encoding, list(names)
+        # Arrow knows columns by their names, and needs names that are single: ours may be anything.
+        keys = [str(i) for i in range(len(self.names))]
+        self._read = pyarrow.csv.ReadOptions(use_threads=False, column_names=keys)
+        self._parse = pyarrow.csv.ParseOptions(
+            delimiter=dialect.delimiter.decode(),
+            quote_char=dialect.quote.decode() if dialect.quote else False,
+            newlines_in_values=dialect.quote is not None,
+            ignore_empty_lines=len(keys) > 1,
+        )
+        self._convert = pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(keys, pa.string()),
+            null_values=list(null_values),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
+
+    def rows(self, texts: Texts, schema: pa.Schema, block: Block) -> tuple[pa.RecordBatch, list[Fault]]:
+        """The rows that fit, as values of the schema's types, and the faults of the block, in order."""
+        columns, wrong = [], dict[int, tuple[str, str, str | None]]()
+        for texts_, field in zip(texts.columns, schema, strict=True):
+            values, misfits = known.values(texts_, field)
+            columns.append(values)
+            for i, why in misfits.items():
+                text = texts_[i].as_py()
+                if table := known.declared(field):
+                    why = f"{why}, and the table's column is {table}"
+                wrong.setdefault(
+                    i, (field.name, f"column {field.name!r}: {_short(text)} {why}", known.advised(text, field))
+                )
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        if not wrong:
+            return batch, texts.faults
+        records = self.records(block)
+        faults = list(texts.faults)
+        for i, (column, why, hint) in wrong.items():
+            index = i if texts.kept is None else texts.kept[i]
+            faults.append(Fault(index, *records[index], why, column, hint))
+        keep = pa.array([i not in wrong for i in range(batch.num_rows)], pa.bool_())
+        return batch.filter(keep), sorted(faults, key=lambda fault: fault.index)
+
+    def texts(self, block: Block) -> Texts:
+        """The block's rows as text."""
+        ended = block.final and _mark(block.data)
+        if not block.spoiled and not ended:
+            try:
+                columns = self._columns(block.data)
+            except (pa.ArrowInvalid, UnicodeDecodeError):
+                pass  # it doesn't say which record it was
+            else:
+                return Texts(columns, [], len(columns[0]))
+        records = self.records(block)
+        spoiled = {line.begin: line.why for line in block.spoiled}
+        faults, kept, good = list[Fault](), list[int](), list[bytes]()
+        for index, (begin, end) in enumerate(records):
+            record = block.data[begin:end]
+            if begin in spoiled:
+                faults.append(Fault(index, begin, end, spoiled[begin], kind="quote"))
+            elif ended and end == block.length:
+                faults.append(Fault(index, begin, end, ended, kind="end"))
+            elif fault := self._fault(index, begin, record, block.offset):
+                faults.append(fault)
+            else:
+                good.append(record.rstrip(b"\r\n") + b"\n")  # a \r and a \n that meet would be one line end
+                kept.append(index)
+        return Texts(self._columns(b"".join(good)), faults, len(records), kept)
+
+    def records(self, block: Block) -> list[tuple[int, int]]:
+        """Begin and end of each data row in the block, spoiled lines included."""
+        found, at = list[tuple[int, int]](), 0
+        for line in block.spoiled:
+            found += self._records(block.data, at, line.begin)
+            found.append((line.begin, line.end))
+            at = line.end
+        return found + self._records(block.data, at, len(block.data))
+
+    def _records(self, data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
+        part = data[begin:end]
+        spans = [(begin + a, begin + b) for a, b in self.dialect.spans(part)]
+        return spans if len(self.names) == 1 else [(a, b) for a, b in spans if data[a] not in b"\r\n"]
+
+    def _columns(self, block: bytes) -> list[pa.StringArray]:
+        if not block:
+            return [pa.array([], pa.string()) for _ in self.names]
+        if self.encoding != "utf-8" and not block.isascii():
+            block = block.decode(self.encoding).encode()
+        if not block.endswith((b"\n", b"\r")):
+            block += b"\n"  # at the end of input Arrow takes `"a",` for a quoted nothing behind the comma
+        if block.startswith(BOM):
+            block = BOM + block  # it is text here, and Arrow drops one
+        self._read.block_size = len(block) + 1
+        table = pyarrow.csv.read_csv(pa.BufferReader(block), self._read, self._parse, self._convert)
+        return [column.combine_chunks() for column in table.columns]
+
+    def _fault(self, index: int, begin: int, record: bytes, offset: int) -> Fault | None:
+        """What is wrong with a record that begins at `begin` of the block at `offset`."""
+        count, expected, end = self.dialect.count(record), len(self.names), begin + len(record)
+        if count != expected and not (expected == 1 and count == 0):
+            fields = "1 field" if count == 1 else f"{count:,} fields"
+            why = f"it has {fields} where the file has {expected:,} column{'s' if expected > 1 else ''}"
+            return Fault(index, begin, end, why, kind="shape")
+        try:
+            record.decode(self.encoding)
+        except UnicodeDecodeError as wrong:
+            at = f"it is at byte {offset + begin + wrong.start:,}"
+            for name, field in zip(self.names, self.dialect.fields(record), strict=True):
+                try:
+                    field.decode(self.encoding)
+                except UnicodeDecodeError as error:
+                    bad = f"the byte 0x{error.object[error.start]:02x} in {_short(field)} is no {self.encoding}"
+                    return Fault(index, begin, end, f"column {name!r}: {bad} ({at})", name, kind="bytes")
+        return None
+
+
+def _mark(data: bytes) -> str:
+    """Why what the file ends with is no row, if it is an end mark or padding."""
+    last = data[-4:].rstrip(b"\r\n")[-1:]
+    if last == b"\x1a":
+        return "the file ends with the byte 0x1a (Ctrl-Z), an end mark of old programs"
+    if last == b"\0":
+        return "the file ends with NUL bytes: padding, or it was never written to its end"
+    return ""
+
+
+def _short(value: str | bytes) -> str:
+    text = repr(value[: _SHOWN + 1])
+    return text if len(value) <= _SHOWN else repr(value[:_SHOWN]) + "..."

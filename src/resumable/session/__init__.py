@@ -1,0 +1,1 @@
+"""One session: the loop, and what surrounds it."""

@@ -1,0 +1,120 @@
+"""Opening the sink in a session: the first time, and again after a lost connection.
+
+Laws kept here:
+
+* Opening is the only recovery. It may be interrupted and repeated anywhere, under the same claim too.
+* The store learns what was found before the first write; a refused save undoes what this opening made.
+* What was found at a first opening decides whether a new run begins. A later one only goes on: a run that has been
+  published since is this session's own, and must not be taken for yesterday's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from resumable.checkpoint import Checkpoint
+from resumable.control.claims import Claim
+from resumable.errors import ConnectionLost, ResumableError, Superseded, TargetChanged, UnknownRun
+from resumable.protocols import Claimant, Writer
+from resumable.session.plan import Plan
+
+__all__ = ["Opening"]
+
+RENEWALS = 8
+"""How often a claim is made newer than one in the target: a sink that refuses every claim must not keep us for ever."""
+
+
+@dataclass(slots=True)
+class Opening:
+    """`begun` is a new run's beginning, if one was looked at already. The acts are those of `session`."""
+
+    plan: Plan
+    begun: Checkpoint | None
+    takeover: bool = False
+    restart: bool = False
+    terminate: bool = False
+    again: bool = False
+    """Whether this session has been inside before."""
+    lost: bool = False
+    """Whether a connection that was there has broken."""
+    called_off: bool = False
+    """Whether a session before this one has terminated the run, and died before it could say so."""
+
+    def open(self, claim: Claim) -> Writer:
+        """The open sink. A newer claim in it that my store doesn't know is no reason to stop: a clock has gone back."""
+        for _ in range(RENEWALS):
+            try:
+                return self._open(claim)
+            except Superseded as error:
+                if not error.epoch:
+                    raise
+                claim.renew(error.epoch)  # refused if my store knows a newer claim as well
+        return self._open(claim)
+
+    def save(self, claim: Claim, writer: Writer) -> Checkpoint:
+        """The claim has outlived the opening; otherwise what the opening made goes again."""
+        held = writer.last
+        last = replace(held, halt="", error="", previous=None if held.outcome == "completed" else held.previous)
+        self.called_off = (self.terminate or claim.last.outcome == "terminated") and claim.last.was_put_back(held)
+        try:
+            claim.save(last)
+        except Superseded:
+            writer.undo()
+            raise
+        writer.saved()
+        self.again = True
+        return last
+
+    def may_retry(self, error: ResumableError) -> bool:
+        """Whether to open again after it. What can't be reached at the very first try is refused, not waited for."""
+        self.lost = self.lost or isinstance(error, ConnectionLost)
+        return error.transient and (self.again or self.lost)
+
+    def _open(self, claim: Claim) -> Writer:
+        """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
+        plan, last, restart = self.plan, claim.last, self.restart and not self.again
+        where = str(getattr(plan.store, "location", ""))
+        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, where, restart)
+        if self.terminate:
+            return self._open_to_undo(claimant, last)
+        if not last.outcome:
+            plan.agreed(last)  # here already: with other options the sink would look for what isn't there
+        if not last.number or (last.over and (restart or last.outcome == "terminated")):
+            last = self._first(last)
+        writer = plan.sink.open(claimant, last)
+        held = writer.last
+        decided = last.outcome == "terminated" and last.was_put_back(held)  # only that it is over wasn't saved yet
+        if self.again or decided or not (held.over and held.outcome == "completed"):
+            return writer
+        try:
+            first = self._first(held) if restart or plan.stale(held) or not writer.stands() else None
+            if first is None:
+                plan.same_rows(held)
+        except BaseException:
+            writer.__exit__(None, None, None)
+            raise
+        if first is None:
+            return writer
+        writer.__exit__(None, None, None)
+        return plan.sink.open(claimant, first)
+
+    def _first(self, held: Checkpoint) -> Checkpoint:
+        """A new run's beginning, over what is held; the claim says that it was known."""
+        return replace((self.begun or self.plan.begin()).follow(held), claim=held.claim)
+
+    def _open_to_undo(self, claimant: Claimant, last: Checkpoint) -> Writer:
+        """The sink, made nothing in that isn't there."""
+        nothing = replace(last, outcome=last.outcome or "terminated")
+        try:
+            writer = self.plan.sink.open(claimant, last if last.number else nothing)
+        except TargetChanged:  # what was there is gone: only sweeping is left
+            writer = self.plan.sink.open(claimant, nothing)
+        if not writer.last.number:
+            with writer:
+                writer.clear()  # a crash may have left what was made before the first checkpoint
+            raise UnknownRun(
+                f"No run {self.plan.name!r} is known to the store or to the target.",
+                safe="Nothing was changed.",
+                do="`resumable list` shows the runs that the store knows.",
+            )
+        return writer

@@ -1,0 +1,94 @@
+"""What a completed run has left in its target: kept when it is published, and compared with what is there later.
+
+* A table of that name which is another one, or is empty though rows went in, is `TargetChanged`: nothing is called done
+  that isn't. A table that was dropped is none of that: the run is made anew.
+* A table that a run has made may be replaced as a whole by a restart of that run, while it is still as the run left it
+  and nothing depends on it. Rows and definitions that somebody else has added are never dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resumable.checkpoint import Checkpoint, Json
+from resumable.databases.connection import Connection
+from resumable.errors import TargetChanged
+from resumable.sinks.sql.ledger import NAME as LEDGER
+
+__all__ = ["holds_rows", "irreplaceable", "left_behind", "made_it", "still_there"]
+
+
+def left_behind(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
+    """What to keep of the table that was just published, in the transaction that has published it.
+
+    `made`: by the run itself, so that all rows in it are the run's.
+    """
+    found = c.dialect.features(c, name)
+    return {
+        "table": found.identity,
+        "ledger": c.dialect.features(c, LEDGER).identity,
+        "structure": found.structure,
+        "count": _count(c, name) if made else None,
+        "filled": _filled(c, name),
+    }
+
+
+def still_there(c: Connection, name: str, if_exists: str, held: Checkpoint) -> bool:
+    """Whether what the completed run `held` has published is there. Raises `TargetChanged` if something else is."""
+    if c.dialect.kind(c, name) != "table":
+        return False
+    left = (held.sink or {}).get("left")
+    if left is None:
+        return True
+    # In a database that was dumped and restored everything has another identity, the ledger too.
+    found, here = c.dialect.features(c, name), c.dialect.features(c, LEDGER).identity
+    if found.identity != left["table"] and here == left["ledger"]:
+        what = f"another table has the name {name!r} by now, with {_count(c, name):,} rows"
+    elif left["filled"] and not _filled(c, name):
+        what = f"table {name!r} is empty by now"
+    else:
+        return True
+    if if_exists != "fail":
+        do = "A restart (--restart, pipeline.restart()) loads it again, into the table that is there."
+    elif not made_it(c, name, held) or irreplaceable(c, name, held):
+        do = "A restart with if_exists='append' (--restart --if-exists append) loads it again, into the table that is there."
+    else:
+        do = "A restart (--restart, pipeline.restart()) loads it again."
+    raise TargetChanged(
+        f"The run was completed with {held.rows:,} rows, but {what}.", safe="Nothing was changed.", do=do
+    )
+
+
+def made_it(c: Connection, name: str, held: Checkpoint) -> bool:
+    """Whether the completed run `held` made its table, and it was this one."""
+    state = held.sink or {}
+    return bool(state.get("left") and state["fresh"] and (state["table"], state["schema"]) == (name, c.schema))
+
+
+def irreplaceable(c: Connection, name: str, held: Checkpoint) -> str:
+    """Why the table that `held` made may not be replaced as a whole by a restart of that run; "" if it may."""
+    left: dict[str, Any] = held.sink["left"]
+    found = c.dialect.features(c, name)
+    if found.identity != left["table"]:
+        return "it isn't the table that the completed run made"
+    if found.structure != left["structure"]:
+        return "it was altered since the completed run made it"
+    if found.dependents:
+        return f"there are {', '.join(found.dependents)}"
+    count = _count(c, name)
+    if count not in (0, left["count"]):
+        return f"it has {count:,} rows, and the completed run left {left['count']:,}"
+    return ""
+
+
+def holds_rows(c: Connection, name: str, held: Checkpoint) -> bool:
+    """Whether the table, as far as can be told, still has rows that the completed run `held` has put there."""
+    return c.dialect.features(c, name).identity == held.sink["left"]["table"] and _filled(c, name)
+
+
+def _count(c: Connection, name: str) -> int:
+    return int(c.sql(f"SELECT count(*) FROM {c.qualified(name)}").scalar_one())
+
+
+def _filled(c: Connection, name: str) -> bool:
+    return c.sql(f"SELECT 1 FROM {c.qualified(name)} LIMIT 1").first() is not None

@@ -1,0 +1,149 @@
+"""Publishing: the staged rows into the target, inside the transaction that decides the run.
+
+* What would conflict is looked for first, by joins, so that an error names the rows of the source.
+* Rows go in the order of arrival; in an upsert the last row of a key wins; triggers fire once.
+* The caller has locked an existing table and looked at it again behind the lock: what has come since the run began
+  (a foreign key, say, that would cascade) counts.
+* A table that is there is kept as an object: indexes, grants, views and foreign keys never see anything but rows.
+"""
+
+from __future__ import annotations
+
+from resumable.checkpoint import Checkpoint
+from resumable.databases.connection import Connection
+from resumable.databases.relations import AGE, ROW, Layout
+from resumable.errors import BadRow, TargetError, TargetExists
+from resumable.sinks.sql.conflicts import Conflict, conflicts, terms
+from resumable.sinks.sql.published import irreplaceable
+
+__all__ = ["publish"]
+
+SHOWN = 5
+"""Rows that an error names."""
+_SAFE = "Nothing was published; the staged rows are kept."
+
+
+def publish(c: Connection, name: str, staging: str, layout: Layout, rows: int) -> None:
+    """Put the staged `rows` into the table `name`. Raises `BadRow`, `TargetExists`, `TargetError`."""
+    there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
+    if there != rows:
+        raise TargetError(
+            f"Staging table {staging!r} holds {there:,} rows, and {rows:,} were committed: something else changed it.",
+            safe="Nothing was published.",
+            do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
+        )
+    step = _Publishing(c, name, staging, layout)
+    if layout.mode == "direct":
+        return
+    if layout.table is None:
+        step.new()
+    else:
+        step.existing()
+
+
+class _Publishing:
+    def __init__(self, c: Connection, name: str, staging: str, layout: Layout) -> None:
+        self.c, self.name, self.staging, self.layout = c, name, staging, layout
+        self.target, self.staged = c.qualified(name), c.qualified(staging)
+
+    def new(self) -> None:
+        """A table that wasn't there."""
+        kind = self.c.dialect.kind(self.c, self.name)
+        if kind == "table" and self.layout.replaces is not None:
+            self.give_way(self.layout.replaces)
+        elif kind:
+            raise TargetExists(
+                f"A {kind} {self.name!r} was made while the run was loading.",
+                safe=_SAFE,
+                do="Rename or drop it, then run the same again; or terminate the run.",
+            )
+        if self.layout.renamed:
+            self.c.dialect.adopt(self.c, self.staging, self.name, self.layout)
+            return
+        self.refuse_conflicts()
+        self.c.dialect.create(self.c, self.name, self.layout)
+        self.fill()
+
+    def give_way(self, held: Checkpoint) -> None:
+        """The table that an earlier run of this name has made goes, if it is still as that run left it."""
+        self.c.dialect.seize(self.c, self.name)
+        if why := irreplaceable(self.c, self.name, held):
+            raise TargetExists(
+                f"Table {self.name!r} can't be replaced as a whole any more: {why}.",
+                safe=_SAFE,
+                do="Rename or drop it, then run the same again; or terminate the run.",
+            )
+        self.c.sql(f"DROP TABLE {self.target}")
+
+    def existing(self) -> None:
+        """A table that was there: it stays, its rows change."""
+        self.refuse_conflicts()
+        if self.layout.mode == "replace":
+            self.left_behind()
+            self.c.sql(f"DELETE FROM {self.target}")
+        self.fill()
+
+    def fill(self) -> None:
+        """The rows, and what is done once they are in."""
+        self.upsert() if self.layout.mode == "upsert" else self.insert()
+        self.c.dialect.settle(self.c, self.name, self.staging, self.layout)
+
+    def insert(self) -> None:
+        """All rows."""
+        columns = self.c.list(self.layout.columns)
+        self.c.sql(
+            f"INSERT INTO {self.target} ({columns}) {self.c.dialect.overriding(self.layout)}"
+            f"SELECT {columns} FROM {self.staged} s ORDER BY {ROW}"
+        )
+
+    def upsert(self) -> None:
+        """The last row of each key, over what is there."""
+        c, key, unique = self.c, self.layout.key, self.layout.unique
+        columns = c.list(self.layout.columns)
+        by, at = terms(c, unique, "s."), terms(c, unique)
+        rest = [f"{c.quote(x)} = excluded.{c.quote(x)}" for x in self.layout.columns if x not in key]
+        act = f"DO UPDATE SET {', '.join(rest)}" if rest else "DO NOTHING"
+        c.sql(
+            f"INSERT INTO {self.target} ({columns}) {c.dialect.overriding(self.layout)}SELECT {columns} FROM ("
+            f"SELECT s.*, row_number() OVER (PARTITION BY {', '.join(by)} ORDER BY s.{ROW} DESC) AS {AGE}"
+            f" FROM {self.staged} s) l WHERE {AGE} = 1 ORDER BY {ROW}"
+            f" ON CONFLICT ({', '.join(at)}) {act}"
+        )
+
+    def refuse_conflicts(self) -> None:
+        """Refuse rows that the table wouldn't take, by their numbers."""
+        for conflict in conflicts(self.c, self.name, self.staged, self.layout):
+            later = " WHERE other < n" if conflict.paired else ""
+            query = f"SELECT n{', other' if conflict.paired else ''} FROM ({conflict.query}) q{later}"
+            found = self.c.sql(f"{query} ORDER BY n LIMIT {SHOWN}").all()
+            if found:
+                self.refuse(conflict, found)
+
+    def refuse(self, conflict: Conflict, found: list[tuple[int, ...]]) -> None:
+        """Raise `BadRow` for the rows found."""
+        rows = [f"row {n} has that of row {of[0]}" if of else f"row {n}" for n, *of in found]
+        told = ", ".join(rows) + (" and more" if len(found) == SHOWN else "")
+        raise BadRow(
+            conflict.said.format(told),
+            row=found[0][0],
+            column=conflict.column,
+            safe=_SAFE,
+            do="Put the table right and run the same again, or put such rows aside (on_bad_row='quarantine', "
+            "--on-bad-row quarantine), or terminate the run and put the source right.",
+        )
+
+    def left_behind(self) -> None:
+        """Refuse a replace after which rows of other tables would refer to nothing."""
+        table = self.layout.table
+        assert table is not None
+        for ref in table.referrers:
+            filled = " AND ".join(f"k.{self.c.quote(x)} IS NOT NULL" for x in ref.columns)
+            pairs = zip(ref.parent_columns, ref.columns, strict=True)
+            match = " AND ".join(f"p.{self.c.quote(p)} = k.{self.c.quote(x)}" for p, x in pairs)
+            query = f"SELECT 1 FROM {ref.child} k WHERE {filled} AND NOT EXISTS (SELECT 1 FROM {self.staged} p WHERE {match})"
+            if self.c.sql(f"{query} LIMIT 1").first():
+                raise TargetError(
+                    f"Rows of {ref.child} refer to rows of {self.name!r} that the source doesn't have.",
+                    safe=_SAFE,
+                    do="Remove those rows, then run the same again; or terminate the run.",
+                )

@@ -1,0 +1,303 @@
+"""SqlWriter: a run's hold on its table: it writes rows to staging, commits, publishes, and clears up.
+
+Laws kept here:
+
+* Rows and checkpoint are committed in one transaction, which fails unless the ledger row still has this writer's
+  claim and the number before. ledger.py has the row, opening.py the fence.
+* Until it is published the target is as it was; publishing and the decision are one transaction (publishing.py).
+* No transaction is open when `commit` returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from resumable.checkpoint import Checkpoint
+from resumable.databases.connection import Connection
+from resumable.databases.relations import Layout
+from resumable.errors import ConnectionLost, ResumableError, TargetChanged, TargetError
+from resumable.protocols import Batch, Claimant, Reject
+from resumable.sinks.sql.fencing import recover, superseded
+from resumable.sinks.sql.ledger import NAME, Ledger
+from resumable.sinks.sql.loading import bad_row, cast, growing, numbered, store, without
+from resumable.sinks.sql.new_run import Birth, written
+from resumable.sinks.sql.preflight import again
+from resumable.sinks.sql.published import left_behind, still_there
+from resumable.sinks.sql.publishing import publish
+from resumable.sinks.sql.removing import remove, say_over, sweep_older
+from resumable.sinks.sql.sifting import Sifting
+from resumable.sinks.sql.staging import make
+
+if TYPE_CHECKING:
+    from resumable.sinks.sql.sink import SqlSink
+
+__all__ = ["SqlWriter"]
+
+
+class SqlWriter:
+    """See `Writer`."""
+
+    def __init__(self, sink: SqlSink, c: Connection, claim: Claimant, last: Checkpoint) -> None:
+        self._sink, self._c, self._claim, self._seen = sink, c, claim, last
+        self._ledger = Ledger(c, claim.run)
+        birth = Birth(sink, c, claim, self._ledger, last)
+        with c.errors(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
+            new = not (last.number or last.outcome)
+            if refusal := c.dialect.barred(c, NAME, sink.table, sink.if_exists if new else ""):
+                raise TargetError(
+                    f"The target of run {claim.run!r} can't be opened: {refusal.what}.",
+                    safe="Nothing was changed.",
+                    do=refusal.do,
+                )
+            self.last = recover(c, self._ledger, claim, last, birth)
+        self._sink = sink.begun(c, self.last)
+        self._layout: Layout | None = birth.layout
+        self._made = False
+        self._shape: object = None
+        self._rows = self._row = 0
+        self._reload()
+
+    # ------------------------------------------------------------------------------------------- writing
+
+    def write(self, batch: Batch) -> tuple[Reject, ...]:
+        """See `Writer.write`."""
+        if not batch.rows.num_rows:
+            return ()
+        layout, c, strict = self._ready(), self._c, self._sink.on_bad_row == "raise"
+        kept: Sequence[int] = numbered(batch)
+        rejects: list[Reject] = []
+        rows, misfits = cast(batch.rows, layout, c)
+        if misfits and strict:
+            raise bad_row(min(misfits, key=lambda m: m.index), kept)
+        rows, kept = without(rows, misfits, kept, rejects)
+        numbers = growing(kept, self._row)
+        try:
+            with c.errors("The rows can't be stored"):
+                c.begin()
+                with c.savepoint("resumable_batch"):
+                    misfits = store(c, self._state["staging"], layout, rows, numbers, all_misfits=not strict)
+                    if misfits and strict:
+                        raise bad_row(misfits[0], kept)
+        except (TargetError, ConnectionLost):
+            self._ousted()
+            raise
+        rows, _ = without(rows, misfits, kept, rejects)
+        self._rows += rows.num_rows
+        self._row = numbers[-1] if numbers else self._row
+        return tuple(sorted(rejects, key=lambda r: r.row))
+
+    def commit(self, checkpoint: Checkpoint) -> Checkpoint:
+        """See `Writer.commit`."""
+        c = self._c
+        if checkpoint.outcome:
+            self._forget()
+        mine = replace(checkpoint, claim=self._claim.id, sink=self._next_state())
+        try:
+            with c.errors("The rows can't be committed"):
+                c.begin()
+                if not checkpoint.outcome:
+                    self._look()
+                held = self._ledger.write(self._claim.id, checkpoint.number - 1, mine)
+                if held:
+                    c.commit()
+        except ResumableError:
+            self._ousted()
+            raise
+        if not held:
+            self._fenced()
+        self.last = mine
+        return mine
+
+    def sift(self) -> Iterator[tuple[Reject, ...]]:
+        """See `Writer`: the rows that `publish` would refuse, in parts; the next commit is without them."""
+        if self._sink.on_bad_row == "raise":
+            return
+        self._forget()
+        self._ready()
+        with self._c.errors("The rows can't be looked through"):
+            sifting = Sifting(self._c, self._sink.table, self._state["staging"])
+
+            def act() -> None:
+                self._check()
+                sifting.mark(self._again(sifting.staging))
+
+            self._patiently(act)
+            for part in sifting.taken():
+                self._rows -= len(part)
+                yield part
+
+    def publish(self, checkpoint: Checkpoint) -> Checkpoint:
+        """See `Writer.publish`."""
+        if self.last.outcome == "completed":
+            return self.last
+        self._forget()
+        layout = self._ready()
+        mine = replace(checkpoint, claim=self._claim.id)
+
+        def act() -> None:
+            nonlocal mine
+            row, now = self._ledger.read(lock=True), layout
+            if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
+                raise superseded(self._claim.run, row)
+            if layout.table is not None:
+                self._again(self._state["staging"])  # what isn't there can't be locked
+                self._c.dialect.reserve(self._c, self._sink.table, layout)
+                now = self._again(self._state["staging"])
+            publish(self._c, self._sink.table, self._state["staging"], now, self._rows)
+            left = left_behind(self._c, self._sink.table, made=self._state["fresh"])
+            mine = replace(mine, sink={**self._state, "left": left})
+            if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
+                raise superseded(self._claim.run, row)
+
+        with self._c.errors(f"Table {self._sink.table!r} can't be published", safe="The staged rows are kept."):
+            self._patiently(act)
+        self.last = mine
+        return mine
+
+    # ---------------------------------------------------------------------------------- leaving no trace
+
+    def saved(self) -> None:
+        """See `Writer.saved`."""
+        with self._c.errors("Older leftovers can't be swept"):
+            self._patiently(lambda: sweep_older(self._c, self._ledger, self._claim))
+
+    def undo(self) -> None:
+        """See `Writer.undo`."""
+        if self._seen.number == 0 and self.last.number == 1:
+            self._remove(only_just_begun=True)
+
+    def clear(self) -> None:
+        """See `Writer.clear`."""
+        self._forget()
+        if self.last.outcome != "completed":
+            self._remove(only_just_begun=False)
+            return
+        with self._c.errors("What the run leaves can't be swept"):
+            self._patiently(lambda: say_over(self._c, self._ledger, self._claim))
+        self.last = replace(self.last, over=True)
+
+    def _remove(self, *, only_just_begun: bool) -> None:
+        with self._c.errors("What the run made can't be removed"):
+            self._patiently(lambda: remove(self._c, self._ledger, self._claim, only_just_begun=only_just_begun))
+            self._ledger.drop()
+
+    def stands(self) -> bool:
+        """See `Writer.stands`."""
+        with self._c.errors(f"Table {self._sink.table!r} can't be looked at"), self._c.reading():
+            return self._here() and still_there(self._c, self._sink.table, self._sink.if_exists, self.last)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+            self._c.rollback()
+            if not self.last.over and not self._c.dialect.lost(self._c) and self._ledger.exists():
+                with self._c.transaction():
+                    self._ledger.rest(self._claim.id)
+        self._c.close()
+
+    # --------------------------------------------------------------------------------------------- state
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.last.sink or {}
+        return state
+
+    def _reload(self) -> None:
+        self._rows = int(self._state.get("rows", 0))
+        self._row = int(self._state.get("row", self._rows))
+
+    def _next_state(self) -> dict[str, Any]:
+        return {**self._state, "rows": self._rows, "row": self._row}
+
+    def _forget(self) -> None:
+        """Drop what wasn't committed."""
+        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+            self._c.rollback()
+        self._reload()
+
+    def _ready(self) -> Layout:
+        """The layout, and staging in its place: it may have been swept while nothing was in it."""
+        if self._made and self._layout is not None:
+            return self._layout
+        c, state = self._c, self._state
+        if not self._here():
+            raise TargetChanged(
+                f"Run {self._claim.run!r} was begun into {state['table']!r}, not {self._sink.table!r}.",
+                safe="Nothing was changed.",
+                do="Give the run the same target, or another name.",
+            )
+        with c.errors("The target can't be looked at"), c.reading():
+            there = c.dialect.kind(c, state["staging"]) == "table"
+            if self._layout is None:
+                self._layout = self._again(state["staging"] if there else None)
+        if not there:
+            if self._rows or state["mode"] == "direct":
+                raise TargetChanged(
+                    f"Table {state['staging']!r}, with {self._rows:,} rows of run {self._claim.run!r}, is gone.",
+                    safe="Nothing was published.",
+                    do="Restore it, or begin anew (--restart, pipeline.restart()).",
+                )
+            with c.errors("Staging can't be made"):
+                make(c, state["staging"], self._layout, self._check)
+        self._made = True
+        return self._layout
+
+    def _here(self) -> bool:
+        """Whether the run was begun into this very table."""
+        state, c = self._state, self._c
+        return not state or (state["table"], state["schema"] or c.schema) == (self._sink.table, c.schema)
+
+    def _again(self, staging: str | None) -> Layout:
+        state, key = self._state, tuple(self._state["key"])
+        return again(
+            self._c,
+            state["table"],
+            written(self.last),
+            state["mode"],
+            key,
+            fresh=state["fresh"],
+            staging=staging,
+            replaces=self.last.previous if state["replaces"] else None,
+        )
+
+    def _look(self) -> None:
+        """Look at a table that was there again, once anything about it is another: it may be gone."""
+        if self._layout is not None and self._layout.table is not None:
+            shape = self._c.dialect.shape(self._c, self._sink.table)
+            if shape != self._shape:
+                self._layout, self._shape = self._again(self._state["staging"]), shape
+
+    def _check(self) -> None:
+        """The row is locked and mine: one that slept through the run must not make anything after it."""
+        row = self._ledger.read(lock=True)
+        if row is None or row.claim != self._claim.id:
+            raise superseded(self._claim.run, row)
+
+    def _patiently(self, act: Callable[[], None]) -> None:
+        # A table that is loaded in plain view may be in others' use: their connections aren't ours to end.
+        staging = "" if self._state.get("mode") == "direct" else self._state.get("staging", "")
+        self._c.patiently(act, staging, self._sink.table)
+
+    def _ousted(self) -> None:
+        """After an error: `Superseded` if it came of another runner's having the run. Drops what wasn't committed."""
+        self._forget()
+        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error), self._c.reading():
+            row = self._ledger.read()
+            if row is None or row.claim != self._claim.id:
+                raise superseded(self._claim.run, row) from None
+
+    def _fenced(self) -> NoReturn:
+        self._forget()
+        with self._c.errors("The ledger can't be read"), self._c.reading():
+            row = self._ledger.read()
+        raise superseded(self._claim.run, row)

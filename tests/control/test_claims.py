@@ -1,0 +1,481 @@
+"""Claims, liveness and requests, in one process over a store in memory; between processes: test_two_processes.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resumable.checkpoint import Checkpoint, ClaimId, Owner, Record
+from resumable.control import claims as control
+from resumable.control import liveness
+from resumable.control.claims import ask, claim, me, status, wait_until_idle
+from resumable.errors import AlreadyRunning, NotHonoured, StoreError, Superseded
+from resumable.stores import MemoryStore
+
+ELSEWHERE = Owner("another-host", "boot", "pid:[1]", 1, "1", 0.0)
+OVER = Checkpoint(number=3, outcome="completed", over=True)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hearts beat fast, and silence is short."""
+    monkeypatch.setattr(control, "BEAT", 0.01)
+    monkeypatch.setattr(control, "POLL", 0.005)
+    monkeypatch.setattr(control, "SILENCE", 0.2)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def put(store: MemoryStore, **fields: Any) -> Record:
+    """Make the record of run "r" be this."""
+    stored = store.load("r")
+    version = stored.version if stored else 0
+    record = replace(Record(claim=ClaimId(5, "t")), **fields, version=version + 1)
+    assert store.swap("r", version, record)
+    return record
+
+
+def get(store: MemoryStore) -> Record:
+    record = store.load("r")
+    assert record is not None
+    return record
+
+
+# ---------------------------------------------------------------------------------------------- claims
+
+
+def test_a_claim_saves_and_gives_itself_back(store: MemoryStore) -> None:
+    """From new over running to paused; the record has the checkpoint and no owner."""
+    assert status(store.load("r")) == "new"
+    with claim(store, "r") as mine:
+        assert status(get(store)) == "running"
+        assert mine.save(Checkpoint(number=1, rows=5)) == ""
+        assert mine.last.rows == 5
+        mine.save(replace(mine.last, halt="paused"), leave=True)
+    assert status(get(store)) == "paused"
+    assert (get(store).checkpoint.rows, get(store).owner) == (5, None)
+
+
+def test_a_run_has_one_runner_in_a_process_too(store: MemoryStore) -> None:
+    """A second claim of the same process, from any thread, is refused and changes nothing; another run is free."""
+    with claim(store, "r", beat=False):
+        before = get(store)
+        with pytest.raises(AlreadyRunning, match=f"process {os.getpid()} on"), claim(store, "r"):
+            pass
+        assert get(store) == before
+        with claim(store, "other"):
+            pass
+
+
+def test_many_threads_claim_and_one_has_it(store: MemoryStore) -> None:
+    """Of eight threads at one moment one gets the run."""
+    ready, done, won, refused = threading.Barrier(8), threading.Barrier(8), [], []
+
+    def run() -> None:
+        ready.wait()
+        try:
+            with claim(store, "r", beat=False) as mine:
+                won.append(mine.id)
+                done.wait()
+        except AlreadyRunning as error:
+            refused.append(error)
+            done.wait()
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(refused)) == (1, 7)
+
+
+def test_claims_only_grow(store: MemoryStore) -> None:
+    """A new claim is greater than all that the record knows, even when clocks go back."""
+    far = 2**60
+    put(store, claim=ClaimId(far, "z"), checkpoint=Checkpoint(number=1, claim=ClaimId(far + 5, "y")))
+    with claim(store, "r") as mine:
+        assert mine.id > ClaimId(far + 5, "zzz")
+        assert mine.known == {ClaimId(far, "z"), ClaimId(far + 5, "y")}
+        first = mine.id
+    with claim(store, "r") as mine:
+        assert mine.id > first
+
+
+def test_a_takeover_ends_the_older_claim(store: MemoryStore) -> None:
+    """The runner that was fenced off can neither save, leave nor forget any more; the newer one isn't disturbed."""
+    with claim(store, "r", beat=False) as old:
+        old.save(Checkpoint(number=1))
+        with claim(store, "r", takeover=True, beat=False) as new:
+            before = get(store)
+            for act in (lambda: old.save(Checkpoint(number=2)), old.leave):
+                with pytest.raises(Superseded, match="process"):
+                    act()
+            old.forget()
+            assert old.lost
+            assert get(store) == before
+            new.save(Checkpoint(number=2))
+
+
+def test_the_heart_notices_a_takeover(store: MemoryStore) -> None:
+    """Without a save, `lost` is set by the heartbeat."""
+    with claim(store, "r") as old, claim(store, "r", takeover=True):
+        while not old.lost:
+            time.sleep(0.001)
+
+
+def test_a_forgotten_run_was_never_there(store: MemoryStore) -> None:
+    """A run that was refused before anything was made leaves no record."""
+    with claim(store, "r") as mine:
+        mine.forget()
+        with pytest.raises(Superseded, match="removed"):
+            mine.save(Checkpoint(number=1))
+    assert store.names() == []
+
+
+def test_a_sleeper_does_not_mistake_a_new_record_for_its_own(store: MemoryStore) -> None:
+    """A record is removed and made anew while a runner sleeps between load and swap: its version is never met again."""
+    with claim(store, "r", beat=False):
+        asleep = get(store)  # it has loaded, and is about to swap
+        with claim(store, "r", takeover=True, beat=False) as second:
+            second.forget()
+        with claim(store, "r", beat=False) as third:
+            while get(store).version < asleep.version:
+                third.save(third.last.next())
+            assert get(store).version > asleep.version
+            assert not store.swap("r", asleep.version, replace(asleep, version=asleep.version + 1))
+
+
+def test_a_claim_is_free_again_when_its_session_has_ended(store: MemoryStore) -> None:
+    """A session that ended without a word, by a store that failed, holds the run no longer in this process."""
+    with pytest.raises(RuntimeError), claim(store, "r"):
+        raise RuntimeError
+    assert status(get(store)) == "interrupted"
+    with claim(store, "r"):
+        pass
+
+
+def test_a_store_that_fails_leaves_nothing_held(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The swap of a claim fails: the error is passed on, and the run is not held by this process."""
+
+    def swap(name: str, version: int, record: Record | None) -> bool:
+        raise StoreError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "swap", swap)
+        with pytest.raises(StoreError), claim(store, "r"):
+            pass
+    assert control._held == set()
+
+
+def test_the_heart_survives_a_store_that_is_away(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store can't be reached the heart goes on trying, and beats again afterwards."""
+    with claim(store, "r") as mine:
+        calls = []
+
+        def load(name: str) -> Record | None:
+            calls.append(name)
+            raise StoreError("It is away.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "load", load)
+            while len(calls) < 3:
+                time.sleep(0.001)
+        beat = get(store).beat
+        while get(store).beat == beat:
+            time.sleep(0.001)
+        assert not mine.lost
+
+
+def test_the_heart_stops_with_the_session(store: MemoryStore) -> None:
+    """After the session its thread is gone, and the record stays as it was left."""
+    with claim(store, "r") as mine:
+        mine.save(Checkpoint(number=1), leave=True)
+    assert not [thread for thread in threading.enumerate() if thread.name == "resumable heartbeat r"]
+
+
+# -------------------------------------------------------------------------------------------- who lives
+
+
+def test_a_reused_process_id_is_not_the_owner() -> None:
+    """The same pid, born at another time, is another process; so is one of another boot or container, unknown."""
+    here = me()
+    assert control.alive(replace(here, born="1"), "t") is False
+    assert control.alive(replace(here, pid=2**22 + 1), "t") is False
+    assert control.alive(replace(here, boot="another"), "t") is None
+    assert control.alive(replace(here, space="pid:[2]"), "t") is None
+    assert control.alive(replace(here, host="another"), "t") is None
+
+
+def test_another_process_of_this_machine_is_asked_for_by_the_kernel() -> None:
+    """Alive while it runs, dead once it has ended, even before anybody has waited for it."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        owner = replace(me(), pid=child.pid, born=liveness._born(child.pid) or "")
+        assert control.alive(owner, "t") is True
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert control.alive(owner, "t") is False
+    assert control.alive(owner, "t") is False
+
+
+def test_a_dead_owner_is_taken_over_at_once(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine no heartbeat is waited for."""
+    monkeypatch.setattr(control, "SILENCE", 3600)
+    put(store, owner=replace(me(), born="1"), checkpoint=Checkpoint(number=4))
+    assert status(get(store)) == "interrupted"
+    with claim(store, "r") as mine:
+        assert mine.last.number == 4
+
+
+def test_a_silent_owner_elsewhere_is_taken_over(store: MemoryStore) -> None:
+    """No beat for `SILENCE` seconds of this machine's clock: the run is free, whatever the other clock says."""
+    put(store, owner=ELSEWHERE, beat=7, beat_at=time.time() + 1e6)
+    with claim(store, "r") as mine:
+        assert mine.id > ClaimId(5, "t")
+
+
+def test_a_beating_owner_elsewhere_keeps_its_run(store: MemoryStore) -> None:
+    """A heartbeat from another machine is seen, however wrong its clock."""
+    put(store, owner=ELSEWHERE, beat=1, beat_at=0.0)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(0.01):
+            put(store, owner=ELSEWHERE, beat=get(store).beat + 1, beat_at=0.0)
+
+    heart = threading.Thread(target=beat)
+    heart.start()
+    try:
+        with pytest.raises(AlreadyRunning, match="another-host"), claim(store, "r"):
+            pass
+    finally:
+        stop.set()
+        heart.join()
+
+
+def test_a_runner_elsewhere_that_leaves_is_not_waited_out(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watching ends as soon as the owner has gone."""
+    monkeypatch.setattr(control, "SILENCE", 3600)
+    put(store, owner=ELSEWHERE)
+    leaving = threading.Timer(0.02, lambda: put(store, owner=None))
+    leaving.start()
+    with claim(store, "r"):
+        pass
+    leaving.join()
+
+
+def test_a_forked_child_that_ends_does_not_release_the_claim(tmp_path: Path) -> None:
+    """The child is another process: it doesn't hold the claim, sees its parent's, and leaves it alone when it ends."""
+    code = """
+import os, sys, time
+from resumable.control import claims as control
+from resumable.checkpoint import Checkpoint
+from resumable.errors import AlreadyRunning
+from resumable.stores import FileStore
+store = FileStore(sys.argv[1])
+child = 1
+try:
+    with control.claim(store, "r") as mine:
+        mine.save(Checkpoint(number=1))
+        child = os.fork()
+        if child == 0:
+            try:
+                with control.claim(store, "r"):
+                    os._exit(3)
+            except AlreadyRunning:
+                sys.exit(0)  # runs the finally of its parent's claim
+        assert os.waitpid(child, 0)[1] == 0
+        record = store.load("r")
+        assert control.status(record) == "running"
+        assert record.claim == mine.id
+        mine.save(mine.last.next())
+        beat = store.load("r").beat
+        while store.load("r").beat == beat:
+            time.sleep(0.01)
+        try:
+            with control.claim(store, "r"):
+                print("claimed twice")
+        except AlreadyRunning:
+            print("held")
+finally:
+    if child:
+        print(control.status(store.load("r")))
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["held", "interrupted"], done.stderr
+
+
+# --------------------------------------------------------------------------------------------- requests
+
+
+def test_a_pause_is_heard_by_the_next_save_and_by_the_heart(store: MemoryStore) -> None:
+    """Either tells the runner."""
+    with claim(store, "r", beat=False) as mine:
+        ask(store, "r", "pause")
+        assert mine.save(Checkpoint(number=1)) == "pause"
+    with claim(store, "r") as mine:
+        ask(store, "r", "pause")
+        while mine.asked != "pause":
+            time.sleep(0.001)
+
+
+def test_a_pause_binds_only_the_claim_that_ran(store: MemoryStore) -> None:
+    """Yesterday's pause doesn't stop today's run, nor a runner that has taken over."""
+    with claim(store, "r", beat=False):
+        ask(store, "r", "pause")
+    with claim(store, "r", beat=False) as mine:
+        assert (mine.asked, mine.save(Checkpoint(number=1))) == ("", "")
+        ask(store, "r", "pause")
+        with claim(store, "r", beat=False, takeover=True) as newer:
+            assert newer.save(Checkpoint(number=2)) == ""
+
+
+def test_terminate_is_heard_by_every_session_until_the_run_is_over(store: MemoryStore) -> None:
+    """It outlives claims and isn't softened to a pause; the save of what is over ends it."""
+    with claim(store, "r", beat=False) as mine:
+        mine.save(Checkpoint(number=1))
+        ask(store, "r", "terminate")
+    for _ in range(2):
+        with claim(store, "r", beat=False) as mine:
+            assert mine.asked == "terminate"
+            ask(store, "r", "pause")
+            assert mine.save(mine.last.next()) == "terminate"
+    with claim(store, "r", beat=False) as mine:
+        mine.save(replace(mine.last, outcome="terminated", over=True), leave=True)
+    assert status(get(store)) == "terminated"
+    with claim(store, "r", beat=False) as mine:
+        assert mine.save(Checkpoint(number=1)) == ""
+
+
+def test_a_request_that_came_too_late_does_not_hit_the_next_run(store: MemoryStore) -> None:
+    """Asked between the last save and the end of a run that is over, terminate dies with that run."""
+    for leave in (True, False):
+        with claim(store, "r", beat=False) as mine:
+            mine.save(OVER)
+            ask(store, "r", "terminate")
+            if leave:
+                mine.leave()
+        with claim(store, "r", beat=False) as mine:
+            assert mine.asked == ""
+            assert mine.save(Checkpoint(number=1)) == ""
+
+
+def test_nobody_is_asked_where_nobody_is(store: MemoryStore) -> None:
+    """An unknown run stays unknown, and one that is over stays as it is."""
+    assert ask(store, "r", "terminate") is None
+    assert store.names() == []
+    put(store, checkpoint=OVER)
+    before = get(store)
+    assert ask(store, "r", "terminate") == before
+    assert get(store) == before
+
+
+def test_requests_and_saves_do_not_undo_each_other(store: MemoryStore) -> None:
+    """While a runner saves as fast as it can, a request isn't lost and no save is."""
+    with claim(store, "r") as mine:
+        asking = threading.Timer(0.02, ask, (store, "r", "pause"))
+        asking.start()
+        saves = 0
+        while mine.save(mine.last.next()) != "pause":
+            saves += 1
+        asking.join()
+        assert get(store).checkpoint.number == saves + 1
+
+
+def test_whoever_asks_waits_for_the_runner(store: MemoryStore) -> None:
+    """The record is returned once nobody runs; a runner that doesn't listen is `NotHonoured`, which names it."""
+    with claim(store, "r") as mine:
+        with pytest.raises(NotHonoured, match=f"process {os.getpid()}"):
+            wait_until_idle(store, "r", 0.02)
+        leaving = threading.Timer(0.02, mine.leave)
+        leaving.start()
+        record = wait_until_idle(store, "r", 30)
+        assert record is not None
+        assert record.owner is None
+        leaving.join()
+    assert wait_until_idle(store, "unknown", 0) is None
+
+
+@pytest.mark.parametrize("clock", [-7200.0, 7200.0])
+def test_waiting_compares_no_two_clocks(store: MemoryStore, clock: float) -> None:
+    """A runner elsewhere is waited for while its heart beats and no longer, were its clock two hours off."""
+    put(store, owner=ELSEWHERE, beat=1, beat_at=time.time() + clock)
+    record = wait_until_idle(store, "r", 30)
+    assert record is not None
+    assert record.beat == 1
+    put(store, owner=ELSEWHERE, beat=2, beat_at=time.time() + clock)
+    with pytest.raises(NotHonoured, match="another-host"):
+        wait_until_idle(store, "r", 0)  # one look: between two a busy machine may let the time of silence pass
+
+
+def test_a_resume_stands_until_it_is_withdrawn(store: MemoryStore) -> None:
+    """It is not a runner's to hear; it outlives claims, saves and leaving, a failure that may pass, and no other."""
+    put(store, asked="resume")
+    with claim(store, "r") as mine:
+        assert "" == mine.asked == mine.save(Checkpoint(number=1))
+        mine.save(Checkpoint(number=2, halt="paused"), leave=True)
+    assert "resume" == get(store).asked
+    with claim(store, "r") as mine:
+        mine.save(Checkpoint(number=2, halt="failed"), leave=True, withdraw=True)
+    assert "" == get(store).asked
+
+
+def test_runners_that_die_in_a_row_are_counted(store: MemoryStore) -> None:
+    """From one commit to the next; one that leaves in good order begins the count anew."""
+    put(store, owner=replace(me(), born="1"), checkpoint=Checkpoint(number=1))
+    for falls in (1, 2, 3):
+        with claim(store, "r") as mine:
+            mine.save(mine.last)
+        assert falls == get(store).falls
+    with claim(store, "r") as mine:
+        mine.save(mine.last.next())
+        assert 0 == get(store).falls
+    with claim(store, "r") as mine:
+        mine.save(mine.last, leave=True)
+    with claim(store, "r"):
+        assert 0 == get(store).falls
+
+
+# ----------------------------------------------------------------------------------------------- status
+
+
+def test_the_status_is_read_off_the_record() -> None:
+    """Every status and what it comes from."""
+    here, dead = me(), replace(me(), born="1")
+    control._held.add("held")
+    try:
+        cases = [
+            (None, "new"),
+            (Record(1, owner=here, claim=ClaimId(1, "held")), "running"),
+            (Record(1, owner=here, claim=ClaimId(1, "held"), checkpoint=OVER), "running"),
+            (Record(1, owner=here, claim=ClaimId(1, "let go")), "interrupted"),
+            (Record(1, owner=dead), "interrupted"),
+            (Record(1, owner=dead, checkpoint=Checkpoint(halt="paused")), "interrupted"),
+            (Record(1, owner=dead, checkpoint=OVER), "completed"),
+            (Record(1, owner=ELSEWHERE, beat_at=time.time()), "running"),
+            (Record(1, owner=ELSEWHERE, beat_at=time.time() - 3600, claim=ClaimId(1, "slow clock")), "running"),
+            (Record(1, checkpoint=Checkpoint(halt="paused")), "paused"),
+            (Record(1, checkpoint=Checkpoint(halt="failed")), "failed"),
+            (Record(1, checkpoint=OVER), "completed"),
+            (Record(1, checkpoint=replace(OVER, outcome="terminated")), "terminated"),
+            (Record(1, checkpoint=replace(OVER, over=False)), "interrupted"),
+            (Record(1), "new"),
+            (Record(1, asked="resume"), "queued"),
+            (Record(1, asked="resume", checkpoint=Checkpoint(number=2, halt="paused")), "queued"),
+            (Record(1, asked="resume", checkpoint=OVER), "queued"),
+            (Record(1, asked="resume", owner=dead), "interrupted"),
+            (Record(1, asked="resume", owner=here, claim=ClaimId(1, "held")), "running"),
+        ]
+        assert [status(record) for record, _ in cases] == [expected for _, expected in cases]
+    finally:
+        control._held.discard("held")
