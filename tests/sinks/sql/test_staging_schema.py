@@ -268,7 +268,7 @@ def test_sqlite_has_no_schemas_for_it(tmp_path: Path, sqlite_url: str) -> None:
 
 def test_what_the_tutorial_says_is_enough_for_two_users(postgres: str, tmp_path: Path) -> None:
     """Its SQL and its options, to the letter: both load, whoever is first, pause and call off."""
-    text = (Path(__file__).parent.parent / "docs" / "tutorial.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "tutorial.md").read_text()
     (block,) = re.findall(r"```sql\n(CREATE SCHEMA staging.*?)```", text, re.DOTALL)
     (tmp_path / "rows.csv").write_text("id\n1\n2\n")
     with roles(postgres, "alice", "bob") as (alice, bob):
