@@ -21,7 +21,7 @@ EXPECTED = [(n, f"word {n}") for n in range(1, ROWS + 1)]
 
 SET_UP = f"""
 import sys, time
-sys.path.append({str(Path(__file__).parent / "tools")!r})
+sys.path.append({str(Path(__file__).parents[1] / "tools")!r})
 import job  # batches of 1,000 rows
 import resumable
 
