@@ -91,7 +91,7 @@ class LinesWriter:
 
     def begin(self) -> None:
         """A new run: refuse what can be known to fail, then make the file."""
-        for field in self.last.written or self.last.schema or ():
+        for field in self.last.output_schema or self.last.schema or ():
             if not any(is_plain(field.type) for is_plain in PLAIN):
                 raise TargetError(
                     f"Column {field.name!r} is {field.type}.", safe="Nothing was made.", do="Make it text."
@@ -171,11 +171,11 @@ class LinesWriter:
             return False
         return True
 
-    def saved(self) -> None:
+    def accepted(self) -> None:
         """The store has what this opening answered: what older claims have left isn't needed any more."""
         self.sweep(keep=self.path)
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         """Remove the file, if this opening made it. What it only renamed is found by its inode."""
         if self.made:
             self.path.unlink(missing_ok=True)
@@ -230,7 +230,7 @@ class LinesWriter:
         if not self.path.exists() or checkpoint.number != self.last.number + 1:
             raise superseded()
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         """Remove the partial files of this claim and of older ones."""
         self.sweep()
 
@@ -240,7 +240,7 @@ class LinesWriter:
                 path.unlink(missing_ok=True)
         self.sync_folder()
 
-    def stands(self) -> bool:
+    def is_published(self) -> bool:
         """Whether the file is there."""
         return self.target.is_file()
 

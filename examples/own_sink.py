@@ -80,7 +80,7 @@ class EventWriter:
             self.begin(replace(last, previous=None))
         elif held.claim > self.claim.id:
             raise superseded(held.claim.epoch)
-        elif held.over:
+        elif held.finished:
             # Begun anew only by somebody who knows that it is over: not by one whose store was lost.
             if last.number or last.outcome or last.claim < held.claim:
                 self.last = held
@@ -107,10 +107,10 @@ class EventWriter:
         text = "select number from events_ledger where run = :run and claim = :claim"
         return self.sql(text, claim=str(self.claim.id)).scalar() or 0
 
-    def saved(self) -> None:
+    def accepted(self) -> None:
         """Nothing lies about: a transaction that wasn't committed leaves nothing to sweep."""
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         """Take back what this opening did to the ledger row, if it began a run."""
         with self.transaction():
             if self.made and self.mine() == 1:
@@ -151,18 +151,18 @@ class EventWriter:
             raise superseded()
         self.put(replace(checkpoint, claim=self.claim.id))
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         """Remove the staged rows; of a run that isn't completed the ledger row too."""
         with self.transaction():
             if not self.mine():
                 return
             self.sql("delete from events_staging where run = :run")
             if self.last.outcome == "completed":
-                self.put(replace(self.last, over=True))
+                self.put(replace(self.last, finished=True))
             else:
                 self.put_back()
 
-    def stands(self) -> bool:
+    def is_published(self) -> bool:
         """Rows can't be told from others once they are published; the ledger says that they were."""
         return True
 

@@ -128,7 +128,7 @@ BAD_UPLOADS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "two characters between fields": ((SHOP, "new", "--delimiter", "ab"), ("'ab'", "one ASCII character")),
     "unknown encoding": ((SHOP, "new", "--encoding", "klingon"), ("'klingon'",)),
     "negative time": ((SHOP, "new", "--every", "-1"), ("seconds",)),
-    "quarantine without it": ((SHOP, "new", "--quarantine", "aside"), ("quarantine",)),
+    "quarantine without it": ((SHOP, "new", "--quarantine", "quarantine_state"), ("quarantine",)),
     "quarantine into a missing folder": (
         (SHOP, "new", "--on-bad-row", "quarantine", "--quarantine", "no/such/aside"),
         ("no/such",),
@@ -358,7 +358,7 @@ class Disk:
         if self.mounted:
             subprocess.run(["mount", "-o", "remount,size=64m", str(self.folder)], check=True)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         if self.mounted:
             subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 

@@ -198,7 +198,7 @@ def test_a_message_that_meets_a_live_runner_waits(service: Service) -> None:
             "it isn't looked at, and neither is what the worker asks at its start",
         )
         assert service.record().claim == claim.id
-        claim.leave()
+        claim.release()
     service.ends(run, "completed")
     assert service.whole()
 

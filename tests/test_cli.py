@@ -184,7 +184,7 @@ def test_nobody_reading_the_output_pauses_the_run(folder: Path) -> None:
     process.stderr.close()
     assert (process.wait(TIMEOUT), "Traceback" in err) == (75, False), err
     assert "Nobody reads the output" in err
-    assert FileStore(folder / ".resumable").load("m").checkpoint.halt == "paused"
+    assert FileStore(folder / ".resumable").load("m").checkpoint.stopped_as == "paused"
     told(here("upload", "many.csv", SHOP, "many", "--name", "m"), 0)
     assert rows_of(folder / "shop.db", "select count(*), count(distinct id) from many") == [(140_000, 140_000)]
 

@@ -172,17 +172,17 @@ def test_a_run_that_never_began_is_called_off(task: Task, how: str) -> None:
 
 
 def test_a_pause_that_comes_between_a_worker_and_its_claim_wins(task: Task) -> None:
-    """`admit` sees the very record that the claim goes into: what is asked between two looks is not overlooked."""
+    """`precondition` sees the very record that the claim goes into: what is asked between two looks is not overlooked."""
     run, seen = submit(pipeline(task, MemoryStore())), []
 
-    def admit(record: Record) -> None:
+    def precondition(record: Record) -> None:
         seen.append(record.asked)
         if not seen[1:]:
             run.pause()
         if record.asked != "resume":
             raise Refused("It is not wanted.")
 
-    with pytest.raises(Refused), control.claim(run.store, NAME, admit=admit):
+    with pytest.raises(Refused), control.claim(run.store, NAME, precondition=precondition):
         pass
     assert ["resume", ""] == seen
     assert "" == run.asked

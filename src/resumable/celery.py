@@ -153,7 +153,7 @@ class Runs:
         try:
             record = self.store.load(name)
             if record is not None and record.asked == "terminate":
-                self._pipeline(name, record).terminate(wait=control.SILENCE + LEAVING)
+                self._pipeline(name, record).terminate(wait=control.HEARTBEAT_TIMEOUT + LEAVING)
             elif record is not None and record.asked == "resume":
                 self._go_on(name, after, record)
         except (Stopped, Superseded, AlreadyCompleted, _NotItsTurn) as error:
@@ -181,7 +181,7 @@ class Runs:
         if record.claim.token == after and control.may_live(record):
             control.wait_until_idle(self.store, name, LEAVING)
         pipeline = self._pipeline(name, record)
-        pipeline._plan.admit = _turn(name, after)
+        pipeline._plan.precondition = _turn(name, after)
         end = time.monotonic() + self.slice_seconds
         with contextlib.closing(pipeline.steps()) as steps:
             for progress in steps:
@@ -200,8 +200,8 @@ class Runs:
 
     def _fail(self, name: str, error: ResumableError) -> None:
         """Keep the reason why no session came about, and try no more."""
-        with control.claim(self.store, name, admit=_turn(name, None)) as claim:
-            claim.save(replace(claim.last, halt="failed", error=redact(str(error))), leave=True, withdraw=True)
+        with control.claim(self.store, name, precondition=_turn(name, None)) as claim:
+            claim.save(replace(claim.last, stopped_as="failed", error=redact(str(error))), release=True, withdraw=True)
 
     def _pipeline(self, name: str, record: Record) -> Pipeline:
         """The run's pipeline, with the connection that means the database of its definition."""
@@ -253,11 +253,11 @@ def _misfit(kind: str, why: str) -> UsageError:
 def _turn(name: str, after: str | None) -> Callable[[Record], None]:
     """Refuses a claim on a run that isn't wanted, or has been claimed since; after a worker's death anybody may go on."""
 
-    def admit(record: Record) -> None:
+    def precondition(record: Record) -> None:
         passed = after is not None and record.owner is None and record.claim.token != after
         if passed or record.asked not in ("resume", "terminate"):
             raise _NotItsTurn(f"Run {name!r}: a message that came too late, or twice.")
-        lost = 0 if record.owner is None else record.falls + 1
+        lost = 0 if record.owner is None else record.consecutive_crashes + 1
         if after is not None and lost >= FALLS:
             raise ResumableError(
                 f"Run {name!r} has lost {lost} workers in a row without a commit between: it is given up.",
@@ -265,7 +265,7 @@ def _turn(name: str, after: str | None) -> Callable[[Record], None]:
                 do="See what killed them (memory?), then resume it.",
             )
 
-    return admit
+    return precondition
 
 
 class _NotItsTurn(ResumableError):

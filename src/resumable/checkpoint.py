@@ -47,14 +47,14 @@ class ClaimId:
 class Owner:
     """The process that made a claim, in enough detail to tell whether it still lives.
 
-    Process ids are reused, and pid 1 of a container always looks alive: hence `boot`, `space` and `born`.
+    Process ids are reused, and pid 1 of a container always looks alive: hence `boot`, `pid_namespace` and `start_time`.
     """
 
     host: str
     boot: str
-    space: str
+    pid_namespace: str
     pid: int
-    born: str
+    start_time: str
     since: float
 
     def __str__(self) -> str:
@@ -85,13 +85,13 @@ class Checkpoint:
     fraction: float | None = None
     sink: Json = None
     """What the sink needs to get back to this moment. Only the sink reads it."""
-    aside: Json = None
+    quarantine_state: Json = None
     """Likewise for the quarantine of rejected rows."""
     source: dict[str, Json] = field(default_factory=dict)
     """The source's identity when the run began."""
     schema: pa.Schema | None = None
     """What the source yields, frozen when the run began."""
-    written: pa.Schema | None = None
+    output_schema: pa.Schema | None = None
     """What the sink is given: the schema after the transform."""
     definition: dict[str, Json] = field(default_factory=dict)
     """What `resumable resume NAME` rebuilds the pipeline from; without passwords."""
@@ -100,11 +100,11 @@ class Checkpoint:
     """All input is in; only publishing remains."""
     outcome: Outcome = ""
     """Decided in the sink: "completed" or "terminated"."""
-    over: bool = False
+    finished: bool = False
     """Nothing of ours is left but what was published and its ledger row."""
     ended: float = 0.0
     """When the outcome was decided, in seconds since 1970 by the runner's clock; 0 before."""
-    halt: Literal["", "paused", "failed", "terminated"] = ""
+    stopped_as: Literal["", "paused", "failed", "terminated"] = ""
     """How the last session stopped, if it lived to say so. "terminated": a run that followed this one was."""
     error: str = ""
     previous: Checkpoint | None = None
@@ -116,12 +116,12 @@ class Checkpoint:
 
     def follow(self, held: Checkpoint) -> Checkpoint:
         """This beginning of a run as the successor of what is `held`; a completed run is kept as its `previous`."""
-        completed = held.over and held.outcome == "completed"
-        return replace(self, previous=replace(held, previous=None, halt="", error="") if completed else None)
+        completed = held.finished and held.outcome == "completed"
+        return replace(self, previous=replace(held, previous=None, stopped_as="", error="") if completed else None)
 
     def put_back(self, claim: ClaimId) -> Checkpoint | None:
         """What is remembered once this run was called off: the completed run before it, if there was one."""
-        return None if self.previous is None else replace(self.previous, claim=claim, halt="terminated")
+        return None if self.previous is None else replace(self.previous, claim=claim, stopped_as="terminated")
 
     def remembered(self, claim: ClaimId) -> Checkpoint:
         """What is kept of this run once it is over: of a terminated one, the completed run before it, if there was one."""
@@ -129,7 +129,7 @@ class Checkpoint:
 
     def was_put_back(self, held: Checkpoint) -> bool:
         """Whether `held` is the completed run before this one: then this one was called off."""
-        return self.previous is not None and held.over and held.sessions == self.previous.sessions
+        return self.previous is not None and held.finished and held.sessions == self.previous.sessions
 
     def to_json(self) -> str:
         """One line of JSON, with a version and a checksum."""
@@ -153,14 +153,14 @@ class Record:
     claim: ClaimId = ClaimId()
     owner: Owner | None = None
     """None once the runner has left in good order."""
-    beat: int = 0
+    heartbeat: int = 0
     """Grows while the owner lives."""
-    beat_at: float = 0.0
+    heartbeat_at: float = 0.0
     """The owner's clock at that beat: for display, never for safety."""
     asked: Literal["", "pause", "resume", "terminate"] = ""
     asked_of: ClaimId = ClaimId()
     """A pause binds only this claim; terminate binds any; resume is for whoever serves the store."""
-    falls: int = 0
+    consecutive_crashes: int = 0
     """Runners in a row that died before they committed anything."""
 
     def to_json(self) -> str:
@@ -169,9 +169,9 @@ class Record:
             "version": self.version,
             "claim": asdict(self.claim),
             "owner": None if self.owner is None else asdict(self.owner),
-            "beat": self.beat,
-            "beat_at": self.beat_at,
-            "falls": self.falls,
+            "heartbeat": self.heartbeat,
+            "heartbeat_at": self.heartbeat_at,
+            "consecutive_crashes": self.consecutive_crashes,
             "asked": self.asked,
             "asked_of": asdict(self.asked_of),
             "checkpoint": _plain(self.checkpoint),
@@ -188,9 +188,9 @@ class Record:
                 checkpoint=_checkpoint(body["checkpoint"]),
                 claim=ClaimId(**body["claim"]),
                 owner=None if body["owner"] is None else Owner(**body["owner"]),
-                beat=body["beat"],
-                beat_at=body["beat_at"],
-                falls=body.get("falls", 0),
+                heartbeat=body["heartbeat"],
+                heartbeat_at=body["heartbeat_at"],
+                consecutive_crashes=body.get("consecutive_crashes", 0),
                 asked=body["asked"],
                 asked_of=ClaimId(**body["asked_of"]),
             )
@@ -226,7 +226,7 @@ def _plain(c: Checkpoint) -> dict[str, Json]:
     out["claim"] = asdict(c.claim)
     out["sessions"] = [[s.started, s.seconds, s.rows] for s in c.sessions]
     out["previous"] = None if c.previous is None else _plain(c.previous)
-    for f in ("schema", "written"):
+    for f in ("schema", "output_schema"):
         if out[f] is not None:
             out[f] = base64.b64encode(out[f].serialize().to_pybytes()).decode()
     return out
@@ -237,7 +237,7 @@ def _checkpoint(body: dict[str, Json]) -> Checkpoint:
     body["claim"] = ClaimId(**body["claim"])
     body["sessions"] = tuple(Session(*s) for s in body["sessions"])
     body["previous"] = None if body["previous"] is None else _checkpoint(body["previous"])
-    for f in ("schema", "written"):
+    for f in ("schema", "output_schema"):
         if body[f] is not None:
             body[f] = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(body[f])))
     return Checkpoint(**body)

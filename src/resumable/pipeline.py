@@ -17,8 +17,8 @@ from typing import Any
 from resumable import explain as explanation
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.control import claims as control
-from resumable.control.claims import Status
 from resumable.control.signals import pausing
+from resumable.control.status import Status
 from resumable.errors import (
     AlreadyCompleted,
     Conflict,

@@ -16,8 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from resumable.checkpoint import Checkpoint, Json, Record, Session
 from resumable.control import claims as control
-from resumable.control.claims import Status
-from resumable.control.status import whereabouts
+from resumable.control.status import Status, whereabouts
 
 __all__ = ["Progress", "Runs", "in_notebook", "show"]
 

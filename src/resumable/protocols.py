@@ -145,11 +145,11 @@ class Writer(Protocol):
     last: Checkpoint
     """What the target holds."""
 
-    def saved(self) -> None:
+    def accepted(self) -> None:
         """The store has accepted `last`: older leftovers may be swept. Called once, before the first write."""
         ...
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         """The store has refused `last`: remove only what this opening made."""
         ...
 
@@ -171,11 +171,11 @@ class Writer(Protocol):
         """One atomic step: the rows are in the target, and the outcome is decided. Redone safely after a crash."""
         ...
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         """Remove all of ours but what was published and its ledger row. Safe to repeat."""
         ...
 
-    def stands(self) -> bool:
+    def is_published(self) -> bool:
         """Whether what a completed run published is still there. Raises `TargetChanged` if something else is."""
         ...
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.control import claims as control
-from resumable.control.claims import Status
+from resumable.control.status import Status
 from resumable.errors import OptionsChanged, Refused
 from resumable.pipeline import Pipeline, completed, pause, terminate, unknown
 from resumable.progress import Progress
@@ -117,9 +117,9 @@ def submit(pipeline: Pipeline) -> Run:
         )
 
     def first(last: Checkpoint) -> Checkpoint:
-        if not last.number or (last.over and last.outcome == "terminated"):
+        if not last.number or (last.finished and last.outcome == "terminated"):
             return Checkpoint(definition=plan.definition)
-        if not last.over:
+        if not last.finished:
             return plan.agreed(last)
         try:
             plan.same_rows(last)

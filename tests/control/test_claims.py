@@ -21,15 +21,15 @@ from resumable.errors import AlreadyRunning, NotHonoured, StoreError, Superseded
 from resumable.stores import MemoryStore
 
 ELSEWHERE = Owner("another-host", "boot", "pid:[1]", 1, "1", 0.0)
-OVER = Checkpoint(number=3, outcome="completed", over=True)
+OVER = Checkpoint(number=3, outcome="completed", finished=True)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hearts beat fast, and silence is short."""
-    monkeypatch.setattr(control, "BEAT", 0.01)
-    monkeypatch.setattr(control, "POLL", 0.005)
-    monkeypatch.setattr(control, "SILENCE", 0.2)
+    monkeypatch.setattr(control, "HEARTBEAT_INTERVAL", 0.01)
+    monkeypatch.setattr(control, "POLL_INTERVAL", 0.005)
+    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 0.2)
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def test_a_claim_saves_and_gives_itself_back(store: MemoryStore) -> None:
         assert status(get(store)) == "running"
         assert mine.save(Checkpoint(number=1, rows=5)) == ""
         assert mine.last.rows == 5
-        mine.save(replace(mine.last, halt="paused"), leave=True)
+        mine.save(replace(mine.last, stopped_as="paused"), release=True)
     assert status(get(store)) == "paused"
     assert (get(store).checkpoint.rows, get(store).owner) == (5, None)
 
 
 def test_a_run_has_one_runner_in_a_process_too(store: MemoryStore) -> None:
     """A second claim of the same process, from any thread, is refused and changes nothing; another run is free."""
-    with claim(store, "r", beat=False):
+    with claim(store, "r", heartbeat=False):
         before = get(store)
         with pytest.raises(AlreadyRunning, match=f"process {os.getpid()} on"), claim(store, "r"):
             pass
@@ -85,7 +85,7 @@ def test_many_threads_claim_and_one_has_it(store: MemoryStore) -> None:
     def run() -> None:
         ready.wait()
         try:
-            with claim(store, "r", beat=False) as mine:
+            with claim(store, "r", heartbeat=False) as mine:
                 won.append(mine.id)
                 done.wait()
         except AlreadyRunning as error:
@@ -114,14 +114,14 @@ def test_claims_only_grow(store: MemoryStore) -> None:
 
 def test_a_takeover_ends_the_older_claim(store: MemoryStore) -> None:
     """The runner that was fenced off can neither save, leave nor forget any more; the newer one isn't disturbed."""
-    with claim(store, "r", beat=False) as old:
+    with claim(store, "r", heartbeat=False) as old:
         old.save(Checkpoint(number=1))
-        with claim(store, "r", takeover=True, beat=False) as new:
+        with claim(store, "r", takeover=True, heartbeat=False) as new:
             before = get(store)
-            for act in (lambda: old.save(Checkpoint(number=2)), old.leave):
+            for act in (lambda: old.save(Checkpoint(number=2)), old.release):
                 with pytest.raises(Superseded, match="process"):
                     act()
-            old.forget()
+            old.delete()
             assert old.lost
             assert get(store) == before
             new.save(Checkpoint(number=2))
@@ -137,7 +137,7 @@ def test_the_heart_notices_a_takeover(store: MemoryStore) -> None:
 def test_a_forgotten_run_was_never_there(store: MemoryStore) -> None:
     """A run that was refused before anything was made leaves no record."""
     with claim(store, "r") as mine:
-        mine.forget()
+        mine.delete()
         with pytest.raises(Superseded, match="removed"):
             mine.save(Checkpoint(number=1))
     assert store.names() == []
@@ -145,11 +145,11 @@ def test_a_forgotten_run_was_never_there(store: MemoryStore) -> None:
 
 def test_a_sleeper_does_not_mistake_a_new_record_for_its_own(store: MemoryStore) -> None:
     """A record is removed and made anew while a runner sleeps between load and swap: its version is never met again."""
-    with claim(store, "r", beat=False):
+    with claim(store, "r", heartbeat=False):
         asleep = get(store)  # it has loaded, and is about to swap
-        with claim(store, "r", takeover=True, beat=False) as second:
-            second.forget()
-        with claim(store, "r", beat=False) as third:
+        with claim(store, "r", takeover=True, heartbeat=False) as second:
+            second.delete()
+        with claim(store, "r", heartbeat=False) as third:
             while get(store).version < asleep.version:
                 third.save(third.last.next())
             assert get(store).version > asleep.version
@@ -191,8 +191,8 @@ def test_the_heart_survives_a_store_that_is_away(store: MemoryStore, monkeypatch
             patch.setattr(store, "load", load)
             while len(calls) < 3:
                 time.sleep(0.001)
-        beat = get(store).beat
-        while get(store).beat == beat:
+        beat = get(store).heartbeat
+        while get(store).heartbeat == beat:
             time.sleep(0.001)
         assert not mine.lost
 
@@ -200,7 +200,7 @@ def test_the_heart_survives_a_store_that_is_away(store: MemoryStore, monkeypatch
 def test_the_heart_stops_with_the_session(store: MemoryStore) -> None:
     """After the session its thread is gone, and the record stays as it was left."""
     with claim(store, "r") as mine:
-        mine.save(Checkpoint(number=1), leave=True)
+        mine.save(Checkpoint(number=1), release=True)
     assert not [thread for thread in threading.enumerate() if thread.name == "resumable heartbeat r"]
 
 
@@ -210,17 +210,17 @@ def test_the_heart_stops_with_the_session(store: MemoryStore) -> None:
 def test_a_reused_process_id_is_not_the_owner() -> None:
     """The same pid, born at another time, is another process; so is one of another boot or container, unknown."""
     here = me()
-    assert control.alive(replace(here, born="1"), "t") is False
+    assert control.alive(replace(here, start_time="1"), "t") is False
     assert control.alive(replace(here, pid=2**22 + 1), "t") is False
     assert control.alive(replace(here, boot="another"), "t") is None
-    assert control.alive(replace(here, space="pid:[2]"), "t") is None
+    assert control.alive(replace(here, pid_namespace="pid:[2]"), "t") is None
     assert control.alive(replace(here, host="another"), "t") is None
 
 
 def test_another_process_of_this_machine_is_asked_for_by_the_kernel() -> None:
     """Alive while it runs, dead once it has ended, even before anybody has waited for it."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        owner = replace(me(), pid=child.pid, born=liveness._born(child.pid) or "")
+        owner = replace(me(), pid=child.pid, start_time=liveness._born(child.pid) or "")
         assert control.alive(owner, "t") is True
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -230,28 +230,28 @@ def test_another_process_of_this_machine_is_asked_for_by_the_kernel() -> None:
 
 def test_a_dead_owner_is_taken_over_at_once(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """On this machine no heartbeat is waited for."""
-    monkeypatch.setattr(control, "SILENCE", 3600)
-    put(store, owner=replace(me(), born="1"), checkpoint=Checkpoint(number=4))
+    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 3600)
+    put(store, owner=replace(me(), start_time="1"), checkpoint=Checkpoint(number=4))
     assert status(get(store)) == "interrupted"
     with claim(store, "r") as mine:
         assert mine.last.number == 4
 
 
 def test_a_silent_owner_elsewhere_is_taken_over(store: MemoryStore) -> None:
-    """No beat for `SILENCE` seconds of this machine's clock: the run is free, whatever the other clock says."""
-    put(store, owner=ELSEWHERE, beat=7, beat_at=time.time() + 1e6)
+    """No beat for `HEARTBEAT_TIMEOUT` seconds of this machine's clock: the run is free, whatever the other clock says."""
+    put(store, owner=ELSEWHERE, heartbeat=7, heartbeat_at=time.time() + 1e6)
     with claim(store, "r") as mine:
         assert mine.id > ClaimId(5, "t")
 
 
 def test_a_beating_owner_elsewhere_keeps_its_run(store: MemoryStore) -> None:
     """A heartbeat from another machine is seen, however wrong its clock."""
-    put(store, owner=ELSEWHERE, beat=1, beat_at=0.0)
+    put(store, owner=ELSEWHERE, heartbeat=1, heartbeat_at=0.0)
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(0.01):
-            put(store, owner=ELSEWHERE, beat=get(store).beat + 1, beat_at=0.0)
+            put(store, owner=ELSEWHERE, heartbeat=get(store).heartbeat + 1, heartbeat_at=0.0)
 
     heart = threading.Thread(target=beat)
     heart.start()
@@ -265,7 +265,7 @@ def test_a_beating_owner_elsewhere_keeps_its_run(store: MemoryStore) -> None:
 
 def test_a_runner_elsewhere_that_leaves_is_not_waited_out(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Watching ends as soon as the owner has gone."""
-    monkeypatch.setattr(control, "SILENCE", 3600)
+    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 3600)
     put(store, owner=ELSEWHERE)
     leaving = threading.Timer(0.02, lambda: put(store, owner=None))
     leaving.start()
@@ -299,8 +299,8 @@ try:
         assert control.status(record) == "running"
         assert record.claim == mine.id
         mine.save(mine.last.next())
-        beat = store.load("r").beat
-        while store.load("r").beat == beat:
+        beat = store.load("r").heartbeat
+        while store.load("r").heartbeat == beat:
             time.sleep(0.01)
         try:
             with control.claim(store, "r"):
@@ -320,7 +320,7 @@ finally:
 
 def test_a_pause_is_heard_by_the_next_save_and_by_the_heart(store: MemoryStore) -> None:
     """Either tells the runner."""
-    with claim(store, "r", beat=False) as mine:
+    with claim(store, "r", heartbeat=False) as mine:
         ask(store, "r", "pause")
         assert mine.save(Checkpoint(number=1)) == "pause"
     with claim(store, "r") as mine:
@@ -331,41 +331,41 @@ def test_a_pause_is_heard_by_the_next_save_and_by_the_heart(store: MemoryStore) 
 
 def test_a_pause_binds_only_the_claim_that_ran(store: MemoryStore) -> None:
     """Yesterday's pause doesn't stop today's run, nor a runner that has taken over."""
-    with claim(store, "r", beat=False):
+    with claim(store, "r", heartbeat=False):
         ask(store, "r", "pause")
-    with claim(store, "r", beat=False) as mine:
+    with claim(store, "r", heartbeat=False) as mine:
         assert (mine.asked, mine.save(Checkpoint(number=1))) == ("", "")
         ask(store, "r", "pause")
-        with claim(store, "r", beat=False, takeover=True) as newer:
+        with claim(store, "r", heartbeat=False, takeover=True) as newer:
             assert newer.save(Checkpoint(number=2)) == ""
 
 
 def test_terminate_is_heard_by_every_session_until_the_run_is_over(store: MemoryStore) -> None:
     """It outlives claims and isn't softened to a pause; the save of what is over ends it."""
-    with claim(store, "r", beat=False) as mine:
+    with claim(store, "r", heartbeat=False) as mine:
         mine.save(Checkpoint(number=1))
         ask(store, "r", "terminate")
     for _ in range(2):
-        with claim(store, "r", beat=False) as mine:
+        with claim(store, "r", heartbeat=False) as mine:
             assert mine.asked == "terminate"
             ask(store, "r", "pause")
             assert mine.save(mine.last.next()) == "terminate"
-    with claim(store, "r", beat=False) as mine:
-        mine.save(replace(mine.last, outcome="terminated", over=True), leave=True)
+    with claim(store, "r", heartbeat=False) as mine:
+        mine.save(replace(mine.last, outcome="terminated", finished=True), release=True)
     assert status(get(store)) == "terminated"
-    with claim(store, "r", beat=False) as mine:
+    with claim(store, "r", heartbeat=False) as mine:
         assert mine.save(Checkpoint(number=1)) == ""
 
 
 def test_a_request_that_came_too_late_does_not_hit_the_next_run(store: MemoryStore) -> None:
     """Asked between the last save and the end of a run that is over, terminate dies with that run."""
     for leave in (True, False):
-        with claim(store, "r", beat=False) as mine:
+        with claim(store, "r", heartbeat=False) as mine:
             mine.save(OVER)
             ask(store, "r", "terminate")
             if leave:
-                mine.leave()
-        with claim(store, "r", beat=False) as mine:
+                mine.release()
+        with claim(store, "r", heartbeat=False) as mine:
             assert mine.asked == ""
             assert mine.save(Checkpoint(number=1)) == ""
 
@@ -397,7 +397,7 @@ def test_whoever_asks_waits_for_the_runner(store: MemoryStore) -> None:
     with claim(store, "r") as mine:
         with pytest.raises(NotHonoured, match=f"process {os.getpid()}"):
             wait_until_idle(store, "r", 0.02)
-        leaving = threading.Timer(0.02, mine.leave)
+        leaving = threading.Timer(0.02, mine.release)
         leaving.start()
         record = wait_until_idle(store, "r", 30)
         assert record is not None
@@ -409,11 +409,11 @@ def test_whoever_asks_waits_for_the_runner(store: MemoryStore) -> None:
 @pytest.mark.parametrize("clock", [-7200.0, 7200.0])
 def test_waiting_compares_no_two_clocks(store: MemoryStore, clock: float) -> None:
     """A runner elsewhere is waited for while its heart beats and no longer, were its clock two hours off."""
-    put(store, owner=ELSEWHERE, beat=1, beat_at=time.time() + clock)
+    put(store, owner=ELSEWHERE, heartbeat=1, heartbeat_at=time.time() + clock)
     record = wait_until_idle(store, "r", 30)
     assert record is not None
-    assert record.beat == 1
-    put(store, owner=ELSEWHERE, beat=2, beat_at=time.time() + clock)
+    assert record.heartbeat == 1
+    put(store, owner=ELSEWHERE, heartbeat=2, heartbeat_at=time.time() + clock)
     with pytest.raises(NotHonoured, match="another-host"):
         wait_until_idle(store, "r", 0)  # one look: between two a busy machine may let the time of silence pass
 
@@ -423,27 +423,27 @@ def test_a_resume_stands_until_it_is_withdrawn(store: MemoryStore) -> None:
     put(store, asked="resume")
     with claim(store, "r") as mine:
         assert "" == mine.asked == mine.save(Checkpoint(number=1))
-        mine.save(Checkpoint(number=2, halt="paused"), leave=True)
+        mine.save(Checkpoint(number=2, stopped_as="paused"), release=True)
     assert "resume" == get(store).asked
     with claim(store, "r") as mine:
-        mine.save(Checkpoint(number=2, halt="failed"), leave=True, withdraw=True)
+        mine.save(Checkpoint(number=2, stopped_as="failed"), release=True, withdraw=True)
     assert "" == get(store).asked
 
 
 def test_runners_that_die_in_a_row_are_counted(store: MemoryStore) -> None:
     """From one commit to the next; one that leaves in good order begins the count anew."""
-    put(store, owner=replace(me(), born="1"), checkpoint=Checkpoint(number=1))
+    put(store, owner=replace(me(), start_time="1"), checkpoint=Checkpoint(number=1))
     for falls in (1, 2, 3):
         with claim(store, "r") as mine:
             mine.save(mine.last)
-        assert falls == get(store).falls
+        assert falls == get(store).consecutive_crashes
     with claim(store, "r") as mine:
         mine.save(mine.last.next())
-        assert 0 == get(store).falls
+        assert 0 == get(store).consecutive_crashes
     with claim(store, "r") as mine:
-        mine.save(mine.last, leave=True)
+        mine.save(mine.last, release=True)
     with claim(store, "r"):
-        assert 0 == get(store).falls
+        assert 0 == get(store).consecutive_crashes
 
 
 # ----------------------------------------------------------------------------------------------- status
@@ -451,7 +451,7 @@ def test_runners_that_die_in_a_row_are_counted(store: MemoryStore) -> None:
 
 def test_the_status_is_read_off_the_record() -> None:
     """Every status and what it comes from."""
-    here, dead = me(), replace(me(), born="1")
+    here, dead = me(), replace(me(), start_time="1")
     control._held.add("held")
     try:
         cases = [
@@ -460,18 +460,18 @@ def test_the_status_is_read_off_the_record() -> None:
             (Record(1, owner=here, claim=ClaimId(1, "held"), checkpoint=OVER), "running"),
             (Record(1, owner=here, claim=ClaimId(1, "let go")), "interrupted"),
             (Record(1, owner=dead), "interrupted"),
-            (Record(1, owner=dead, checkpoint=Checkpoint(halt="paused")), "interrupted"),
+            (Record(1, owner=dead, checkpoint=Checkpoint(stopped_as="paused")), "interrupted"),
             (Record(1, owner=dead, checkpoint=OVER), "completed"),
-            (Record(1, owner=ELSEWHERE, beat_at=time.time()), "running"),
-            (Record(1, owner=ELSEWHERE, beat_at=time.time() - 3600, claim=ClaimId(1, "slow clock")), "running"),
-            (Record(1, checkpoint=Checkpoint(halt="paused")), "paused"),
-            (Record(1, checkpoint=Checkpoint(halt="failed")), "failed"),
+            (Record(1, owner=ELSEWHERE, heartbeat_at=time.time()), "running"),
+            (Record(1, owner=ELSEWHERE, heartbeat_at=time.time() - 3600, claim=ClaimId(1, "slow clock")), "running"),
+            (Record(1, checkpoint=Checkpoint(stopped_as="paused")), "paused"),
+            (Record(1, checkpoint=Checkpoint(stopped_as="failed")), "failed"),
             (Record(1, checkpoint=OVER), "completed"),
             (Record(1, checkpoint=replace(OVER, outcome="terminated")), "terminated"),
-            (Record(1, checkpoint=replace(OVER, over=False)), "interrupted"),
+            (Record(1, checkpoint=replace(OVER, finished=False)), "interrupted"),
             (Record(1), "new"),
             (Record(1, asked="resume"), "queued"),
-            (Record(1, asked="resume", checkpoint=Checkpoint(number=2, halt="paused")), "queued"),
+            (Record(1, asked="resume", checkpoint=Checkpoint(number=2, stopped_as="paused")), "queued"),
             (Record(1, asked="resume", checkpoint=OVER), "queued"),
             (Record(1, asked="resume", owner=dead), "interrupted"),
             (Record(1, asked="resume", owner=here, claim=ClaimId(1, "held")), "running"),

@@ -53,13 +53,13 @@ def begun(pipeline: resumable.Pipeline) -> None:
 def test_a_heart_elsewhere_is_judged_by_this_process_s_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever hour the other clock gives: running at a look; interrupted once nothing has beaten for a while; and back."""
     for clock in (-1e6, 0.0, 1e6):
-        record = Record(1, owner=ELSEWHERE, claim=ClaimId(1, str(clock)), beat=1, beat_at=time.time() + clock)
-        monkeypatch.setattr(standing, "SILENCE", 3600)
+        record = Record(1, owner=ELSEWHERE, claim=ClaimId(1, str(clock)), heartbeat=1, heartbeat_at=time.time() + clock)
+        monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 3600)
         assert "running" == control.status(record)
-        monkeypatch.setattr(standing, "SILENCE", 0)
+        monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 0)
         assert "interrupted" == control.status(record)
-        monkeypatch.setattr(standing, "SILENCE", 3600)
-        assert "running" == control.status(replace(record, beat=2))
+        monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 3600)
+        assert "running" == control.status(replace(record, heartbeat=2))
 
 
 def test_only_so_many_hearts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def successor(store: MemoryStore, owner: Owner | None) -> threading.Thread:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     """In it a run of another machine's."""
-    monkeypatch.setattr(control, "POLL", 0.005)
+    monkeypatch.setattr(control, "POLL_INTERVAL", 0.005)
     made = MemoryStore()
     made.swap("r", 0, Record(1, owner=ELSEWHERE, claim=ClaimId(5, "t"), checkpoint=Checkpoint(number=1)))
     return made
@@ -113,7 +113,7 @@ def test_a_runner_that_has_come_meanwhile_is_the_one_that_is_named(store: Memory
 
 def test_a_runner_that_has_come_and_died_meanwhile_is_taken_over(store: MemoryStore) -> None:
     """One of this machine's, of which the kernel says that it is dead."""
-    coming = successor(store, replace(me(), born="1"))
+    coming = successor(store, replace(me(), start_time="1"))
     with control.claim(store, "r") as mine:
         assert mine.id > ClaimId(6, "n")
     coming.join()
@@ -143,7 +143,7 @@ def test_a_terminate_that_can_t_be_carried_out_leaves_no_request(folder: Path, p
     act = away.terminate if by == "pipeline" else Run("r", folder / "s").terminate
     with pytest.raises(ResumableError) as failed:
         act()
-    assert "stands" not in str(failed.value)
+    assert "is_published" not in str(failed.value)
     assert ("", "failed") == (Run("r", folder / "s").asked, away.status)
     back = resumable.upload("many.csv", postgres, "t", name="r", every=0, store=folder / "s")
     assert 140_000 == back.run().rows
@@ -154,7 +154,7 @@ def test_a_request_that_stands_is_said_everywhere(
     folder: Path, postgres: str, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A runner elsewhere was asked and is dead, the server away: error, status and list say that the request stands."""
-    monkeypatch.setattr(control, "SILENCE", 0.1)
+    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 0.1)
     store = FileStore(folder / "s")
     with Proxy(postgres) as proxy:
         away = upload(proxy.url, store)

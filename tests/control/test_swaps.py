@@ -72,7 +72,7 @@ class Busy(MemoryStore):
 
 
 def claimed(store: MemoryStore) -> None:
-    with control.claim(store, "r", beat=False) as claim:
+    with control.claim(store, "r", heartbeat=False) as claim:
         claim.save(Checkpoint(number=1))
 
 

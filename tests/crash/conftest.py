@@ -79,5 +79,5 @@ def task(request: pytest.FixtureRequest, tmp_path: Path) -> Task:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """For simulated power cuts: no heartbeat among what is recorded, and a resume that is only looked at isn't synced."""
-    monkeypatch.setattr(control, "BEAT", 1e9)
+    monkeypatch.setattr(control, "HEARTBEAT_INTERVAL", 1e9)
     monkeypatch.setattr(os, "fsync", lambda fd: None)

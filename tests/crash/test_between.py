@@ -92,24 +92,24 @@ def test_a_live_run_whose_clock_is_ahead_is_refused_or_fenced_off(database: str)
 def test_a_pause_reaches_a_runner_whose_claim_was_renewed() -> None:
     """It was asked of the claim before: the same runner."""
     store = MemoryStore()
-    with control.claim(store, "m", beat=False) as claim:
+    with control.claim(store, "m", heartbeat=False) as claim:
         control.ask(store, "m", "pause")
-        claim.renew(claim.id.epoch + 1000)
+        claim.raise_epoch(claim.id.epoch + 1000)
         assert "pause" == claim.save(Checkpoint(number=1))
 
 
 def test_a_claim_that_was_taken_over_is_not_renewed() -> None:
     """A newer claim in the store is the end of an older one, however it got there."""
     store = MemoryStore()
-    with control.claim(store, "m", beat=False) as old:
-        old.renew(old.id.epoch + 1000)
+    with control.claim(store, "m", heartbeat=False) as old:
+        old.raise_epoch(old.id.epoch + 1000)
         record = store.load("m")
         assert record is not None
         assert old.id == record.claim
-        with control.claim(store, "m", takeover=True, beat=False) as new:
+        with control.claim(store, "m", takeover=True, heartbeat=False) as new:
             assert new.id > old.id
             with pytest.raises(Superseded):
-                old.renew(new.id.epoch)
+                old.raise_epoch(new.id.epoch)
 
 
 # ------------------------------------------------------------------------------------------- other people
@@ -201,7 +201,7 @@ def test_a_frozen_runner_in_plain_view_does_not_keep_terminate_waiting(
     monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
     store = MemoryStore()
     made, sink = pipeline(postgres, store, staging=False), SqlSink(postgres, "t", staging=False)
-    with control.claim(store, "m", beat=False) as claim:
+    with control.claim(store, "m", heartbeat=False) as claim:
         who = Claimant("m", claim.id, claim.owner, claim.known)
         stuck = sink.open(who, Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()))
         claim.save(stuck.last)
@@ -225,7 +225,7 @@ def test_a_reader_of_staging_that_holds_up_publishing_is_named(postgres: str, mo
     assert 6 == list(made)[-1].rows
 
 
-@pytest.mark.parametrize("stands", ["dropping the ledger", "making the ledger", "writing its first row"])
+@pytest.mark.parametrize("is_published", ["dropping the ledger", "making the ledger", "writing its first row"])
 def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
     postgres: str, monkeypatch: pytest.MonkeyPatch, stands: str
 ) -> None:
@@ -279,7 +279,7 @@ def test_opening_waits_for_a_commit_in_doubt(postgres: str) -> None:
     """An older runner's COMMIT lands while the next one opens: it goes on behind it, not from what it read before."""
     sink, store = SqlSink(postgres, "t"), MemoryStore()
     begun = Checkpoint(schema=MemorySource().schema())
-    with control.claim(store, "m", beat=False) as claim:
+    with control.claim(store, "m", heartbeat=False) as claim:
         old = Claimant("m", ClaimId(1, "old"), claim.owner)
         new = Claimant("m", ClaimId(2, "new"), claim.owner, frozenset({old.id}))
     with sink.open(old, begun) as writer:
@@ -342,7 +342,7 @@ def test_a_runner_that_slept_through_the_run_makes_no_staging_when_it_wakes(data
     """It was stopped before its first row, and staging went with the run that another completed: it is told so."""
     target, store = Target(database), MemoryStore()
     made = pipeline(database, store)
-    with control.claim(store, "m", beat=False) as claim:
+    with control.claim(store, "m", heartbeat=False) as claim:
         sleeping = made._plan.sink.open(
             Claimant("m", claim.id, claim.owner, claim.known),
             Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()),

@@ -57,7 +57,7 @@ class Killed:
 
     def committed(self) -> int:
         record = self.jobs.store.load(NAME)
-        return 0 if record is None or record.checkpoint.over else record.checkpoint.rows
+        return 0 if record is None or record.checkpoint.finished else record.checkpoint.rows
 
     def until_through(self) -> None:
         while True:

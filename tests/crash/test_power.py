@@ -120,7 +120,7 @@ class Cuts:
             self.place.down()
             self.mount.again()
             self.place.up()
-            self.look(over=over)
+            self.look(finished=over)
 
     def look(self, *, over: bool) -> None:
         """What was told is there."""
@@ -128,7 +128,7 @@ class Cuts:
         assert (record.checkpoint.rows if record else 0) >= self.told, "the store has lost a commit"
         if over:
             assert record is not None
-            assert ("completed", True) == (record.checkpoint.outcome, record.checkpoint.over)
+            assert ("completed", True) == (record.checkpoint.outcome, record.checkpoint.finished)
             assert self.place.task.expected == self.place.task.result()
         elif self.place.rows is not None and self.told:
             assert self.place.rows() >= self.told, "the target has lost a commit"

@@ -24,7 +24,7 @@ from services import Unavailable
 from sweeps import CELLS, Bench, sweep
 from syscalls import Strike
 
-FEW = {"run": 9, "resume": 6, "terminate": 6, "undo": 5}
+FEW = {"run": 9, "resume": 6, "terminate": 6, "discard": 5}
 """Points of each cell, in the short form."""
 PAIRS, PAIRS_LONG = 4, 50
 """Second kills of each cell."""
@@ -52,7 +52,7 @@ def test_a_terminate_that_dies_at_any_call_is_ended_by_the_same_call(bench: Benc
     """Paused after two commits, called off, killed before each call of that: to the letter as it was."""
     points = Points(bench, "terminate", long=long)
     for at in points:
-        assert "terminated" == bench.ends("undo"), at
+        assert "terminated" == bench.ends("discard"), at
         bench.assert_untouched(at)
     points.tell(tried)
 
@@ -60,9 +60,9 @@ def test_a_terminate_that_dies_at_any_call_is_ended_by_the_same_call(bench: Benc
 @each_cell
 def test_a_run_that_dies_at_any_call_can_be_called_off(bench: Bench, tried: Tried, *, long: bool) -> None:
     """Killed before each call of a run, then terminated: to the letter as it was, unless all was published."""
-    points = Points(bench, "run", long=long, of="undo")
+    points = Points(bench, "run", long=long, of="discard")
     for at in points:
-        if bench.ends("undo") != "AlreadyCompleted":
+        if bench.ends("discard") != "AlreadyCompleted":
             bench.assert_untouched(at)
         else:
             assert "completed" == bench.ends("run"), at  # sweeps what the kill has left

@@ -55,7 +55,7 @@ def finish(writer: FileWriter) -> Checkpoint:
     """From the end of input to the end of the run, as the core does it."""
     if not writer.last.outcome:
         writer.publish(writer.last.next(outcome="completed"))
-    writer.clear()
+    writer.clean_up()
     return writer.last
 
 
@@ -66,7 +66,7 @@ def partials(folder: Path) -> list[Path]:
 def begun(path: Path, number: int = 1) -> Checkpoint:
     """A run that has committed 1 and 2, and whose runner is gone."""
     with open_file(path, number) as writer:
-        writer.saved()
+        writer.accepted()
         return commit(writer, 1, 2)
 
 
@@ -77,7 +77,7 @@ def test_a_file_appears_only_when_it_is_published(tmp_path):
     """Until then there is a hidden partial beside it; afterwards nothing but the file."""
     out = tmp_path / "o.txt"
     with open_file(out, 1) as writer:
-        writer.saved()
+        writer.accepted()
         commit(writer, 1, 2, complete=True)
         assert not out.exists()
         assert [p.parent for p in partials(tmp_path)] == [tmp_path]
@@ -104,7 +104,7 @@ def test_what_lies_beyond_the_commit_is_cut_off(tmp_path):
         file.write(b"garbage" * 1000)
     with open_file(out, 2, last) as writer:
         assert (writer.last.number, writer.last.sink) == (last.number, last.sink)
-        writer.saved()
+        writer.accepted()
         commit(writer, 3, complete=True)
         finish(writer)
     assert out.read_bytes() == b"head\n1\n2\n3\n"
@@ -128,15 +128,15 @@ def test_terminate_leaves_the_folder_as_it_was(tmp_path):
     out.write_text("before")
     other = open_file(out, 1, run="other", if_exists="replace")
     with open_file(out, 1, if_exists="replace") as writer:
-        writer.saved()
+        writer.accepted()
         commit(writer, 1)
         writer.write(batch(2))
         writer.commit(writer.last.next(outcome="terminated"))
-        writer.clear()
-        writer.clear()
+        writer.clean_up()
+        writer.clean_up()
     assert out.read_text() == "before"
     assert len(partials(tmp_path)) == 1
-    other.undo()
+    other.discard()
     assert [out] == list(tmp_path.iterdir())
 
 
@@ -146,7 +146,7 @@ def test_saving_sweeps_what_crashed_beginnings_left(tmp_path):
     for number in (1, 2):
         open_file(out, number).__exit__(None, None, None)
     with open_file(out, 5) as writer:
-        writer.saved()
+        writer.accepted()
         assert [p.name.split(".")[-2] for p in partials(tmp_path)] == ["5-0005"]
     with pytest.raises(Superseded):
         open_file(out, 4)
@@ -168,7 +168,7 @@ def test_folders_are_made_durable(tmp_path, monkeypatch):
     steps.append(len(synced))
     writer.publish(last.next(outcome="completed"))
     steps.append(len(synced))
-    writer.clear()
+    writer.clean_up()
     steps.append(len(synced))
     writer.__exit__(None, None, None)
     assert steps == [1, 2, 3, 4]
@@ -186,7 +186,7 @@ def test_publishing_is_redone_after_a_link_that_was_not_unlinked(tmp_path):
         os.link(partials(tmp_path)[0], out)
     with open_file(out, 2, last) as writer:
         assert (writer.last.outcome, writer.last.number) == ("completed", last.number + 1)
-        writer.saved()
+        writer.accepted()
         finish(writer)
     assert [out] == list(tmp_path.iterdir())
     assert out.read_bytes() == b"head\n1\n"
@@ -199,11 +199,11 @@ def test_publishing_is_known_after_a_crash_before_the_save(tmp_path, if_exists):
     with open_file(out, 1, if_exists=if_exists) as writer:
         last = commit(writer, 1, complete=True)
         writer.publish(last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     with open_file(out, 2, last, if_exists=if_exists) as writer:
         assert writer.last.outcome == "completed"
         finish(writer)
-        assert writer.stands()
+        assert writer.is_published()
     assert [out] == list(tmp_path.iterdir())
 
 
@@ -316,7 +316,7 @@ def test_a_takeover_writes_to_a_new_inode(tmp_path):
             assert new.last.sink["inode"] != last.sink["inode"]
             assert new.last.sink["length"] == last.sink["length"]
             assert len(partials(tmp_path)) == 2  # until the store knows of the copy
-            new.saved()
+            new.accepted()
             assert len(partials(tmp_path)) == 1
             with pytest.raises(Superseded):
                 commit(old, 666)
@@ -337,10 +337,10 @@ def test_a_takeover_may_be_interrupted_before_and_after_its_save(tmp_path):
             second = new.last
         with open_file(out, 3, first, takeover=True) as new:
             assert new.last.sink["length"] == first.sink["length"]
-            new.undo()
+            new.discard()
         with open_file(out, 4, second) as new:
             assert new.last.sink == second.sink
-            new.saved()
+            new.accepted()
             assert len(partials(tmp_path)) == 1
             commit(new, 2, complete=True)
             finish(new)
@@ -383,7 +383,7 @@ def test_another_process_that_holds_the_lock_is_told_from_a_dead_one(tmp_path):
         assert partials(tmp_path) == [path]
         with open_file(out, 3, last, takeover=True) as writer:
             assert writer.last.sink["inode"] != last.sink["inode"]
-            writer.undo()
+            writer.discard()
         holder.kill()
         holder.wait()
         with open_file(out, 4, last) as writer:
@@ -397,7 +397,7 @@ sys.path.insert(0, sys.argv[1])
 from test_partial import batch, commit, open_file
 from resumable.errors import Superseded
 with open_file(Path(sys.argv[2]), 1) as writer:
-    writer.saved()
+    writer.accepted()
     print(commit(writer, 1).to_json(), flush=True)
     sys.stdin.readline()
     writer.write(batch(*range(1000)))
@@ -422,7 +422,7 @@ def test_a_stopped_runner_that_wakes_harms_nothing(tmp_path):
         last = Checkpoint.from_json(zombie.stdout.readline(), "its word")
         zombie.send_signal(signal.SIGSTOP)
         with open_file(out, 2, last, takeover=True) as writer:
-            writer.saved()
+            writer.accepted()
             commit(writer, 2, complete=True)
             finish(writer)
         zombie.send_signal(signal.SIGCONT)
@@ -534,7 +534,7 @@ def test_a_symbolic_link_planted_at_the_partials_name_is_refused(tmp_path):
     victim.write_text("precious")
     with open_file(out, 1) as writer:
         name = partials(tmp_path)[0].name
-        writer.undo()
+        writer.discard()
     (tmp_path / name).symlink_to(victim)
     with pytest.raises(TargetError, match="File exists"):
         open_file(out, 1)
@@ -592,7 +592,7 @@ sys.path.insert(0, sys.argv[1])
 from test_partial import batch, commit, open_file
 from resumable.errors import TargetError
 with open_file(Path(sys.argv[2]), 1) as writer:
-    writer.saved()
+    writer.accepted()
     print(commit(writer, 1).to_json())
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     for _ in range(2):
@@ -646,15 +646,15 @@ def session(out: Path, number: int, store: list[Checkpoint], if_exists: str, liv
     """What the core does, in short: the store is a list, its last entry what it knows."""
     with open_file(out, number, store[-1], if_exists=if_exists, takeover=live) as writer:
         store.append(writer.last)
-        writer.saved()
+        writer.accepted()
         while not (writer.last.complete or writer.last.outcome):
             value = (writer.last.position or 0) + 1
             writer.write(batch(value))
             store.append(writer.commit(writer.last.next(position=value, complete=value == 2)))
         if not writer.last.outcome:
             store.append(writer.publish(writer.last.next(outcome="completed")))
-        writer.clear()
-        store.append(replace(writer.last, over=True))
+        writer.clean_up()
+        store.append(replace(writer.last, finished=True))
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -671,7 +671,7 @@ def test_a_takeover_that_crashes_at_any_call_is_recovered_from(tmp_path, after):
             with contextlib.suppress(Superseded, TargetError):
                 old.write(batch(*range(500)))
                 old._file.sync()
-            if not store[-1].over:
+            if not store[-1].finished:
                 session(out, 3, store, "fail", live=True)
         assert [out] == list(folder.iterdir())
         assert out.read_bytes() == b"head\n1\n2\n"

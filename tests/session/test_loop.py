@@ -127,7 +127,9 @@ def test_rows_are_in_the_file_before_the_store_speaks_of_them(tmp_path: Path) ->
         record = store.load("m")
         assert record is not None
         (file,) = [
-            path for path in tmp_path.iterdir() if path.name.endswith("n.csv" if record.checkpoint.over else ".partial")
+            path
+            for path in tmp_path.iterdir()
+            if path.name.endswith("n.csv" if record.checkpoint.finished else ".partial")
         ]
         assert file.stat().st_size == record.checkpoint.sink["length"] == 2 + 2 * step.rows
 
@@ -511,7 +513,7 @@ def test_a_record_that_was_claimed_by_a_dead_process_is_interrupted() -> None:
         break
     record = store.load("m")
     assert record is not None
-    dead = replace(control.me(), pid=2**22 + 1, born="0")
+    dead = replace(control.me(), pid=2**22 + 1, start_time="0")
     assert store.swap("m", record.version, replace(record, version=record.version + 1, owner=dead))
     assert "interrupted" == pipeline(world, store).status
     pipeline(world, store).run()

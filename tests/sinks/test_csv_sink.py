@@ -34,20 +34,20 @@ def export(path: Path, batches: list[pa.RecordBatch], *, sessions: tuple[int, ..
     """The file's bytes; a new session begins before each of the batches in `sessions`, a commit after each batch."""
     sink, last = CsvSink(path, **options), Checkpoint(schema=batches[0].schema)
     writer = sink.open(claim(1), last)
-    writer.saved()
+    writer.accepted()
     for number, rows in enumerate(batches):
         if number in sessions:
             writer.write(Batch(rows, None))  # this one is never committed
             writer.__exit__(None, None, None)
             last = Checkpoint.from_json(writer.last.to_json(), "here")
             writer = sink.open(claim(number + 2), last)
-            writer.saved()
+            writer.accepted()
         writer.write(Batch(rows, None))
         writer.commit(writer.last.next())
     with writer:
         writer.commit(writer.last.next(complete=True))
         writer.publish(writer.last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     return path.read_bytes()
 
 

@@ -44,7 +44,7 @@ def finish(writer: Writer, outcome: Any = "completed") -> Checkpoint:
         decide = writer.publish if outcome == "completed" else writer.commit
         decide(writer.last.next(outcome=outcome))
     last = writer.last
-    writer.clear()
+    writer.clean_up()
     return last
 
 
@@ -78,7 +78,7 @@ def test_rejects_of_source_and_sink_are_kept_in_the_order_of_rows(tmp_path):
     """One JSON object a line, there once the run is completed; write() answers with the sink's own."""
     path, world = tmp_path / "bad.jsonl", World()
     with open_sink(Choosy(world), path, 1) as writer:
-        writer.saved()
+        writer.accepted()
         refused = writer.write(batch(1, 2, 5, rejects=(3,)))
         assert [1, 5] == [reject.row for reject in refused]
         writer.commit(writer.last.next(complete=True))
@@ -107,7 +107,7 @@ def test_rejects_go_back_with_the_rows(tmp_path):
         last = commit(writer, 1, rejects=(2,))
         writer.write(batch(rejects=tuple(range(3, 50_000))))
     with open_sink(sink, path, 2, last) as writer:
-        writer.saved()
+        writer.accepted()
         commit(writer, rejects=(3,), complete=True)
         finish(writer)
     assert [2, 3] == rows_in(path)
@@ -121,7 +121,7 @@ def test_the_inner_sinks_word_counts(tmp_path):
         ahead = commit(writer, rejects=(3,))
     for number, last in enumerate((behind, NEW), 2):
         with open_sink(sink, path, number, last) as writer:
-            assert (writer.last.number, writer.last.aside) == (ahead.number, ahead.aside)
+            assert (writer.last.number, writer.last.quarantine_state) == (ahead.number, ahead.quarantine_state)
     with open_sink(sink, path, 9, NEW) as writer:
         commit(writer, complete=True)
         finish(writer)
@@ -133,7 +133,7 @@ def test_a_store_that_knows_how_an_earlier_run_ended_does_not_count(tmp_path):
     path, sink = tmp_path / "bad.jsonl", MemorySink(World())
     with open_sink(sink, path, 1) as writer:
         commit(writer, 1, rejects=(2,))
-    with open_sink(sink, path, 2, replace(NEW, number=9, outcome="completed", over=True)) as writer:
+    with open_sink(sink, path, 2, replace(NEW, number=9, outcome="completed", finished=True)) as writer:
         commit(writer, rejects=(3,), complete=True)
         finish(writer)
     assert [2, 3] == rows_in(path)
@@ -165,12 +165,12 @@ def test_a_fenced_writer_does_not_reach_the_rejects(tmp_path):
     with open_sink(sink, path, 1) as old:
         last = commit(old, 1, rejects=(2,))
         with open_sink(sink, path, 2, last) as new:
-            new.saved()
+            new.accepted()
             with pytest.raises(Superseded):
                 commit(old, rejects=(666,))
             commit(new, rejects=(3,), complete=True)
             with pytest.raises(Superseded):
-                old.clear()
+                old.clean_up()
             finish(new)
     assert [path] == list(tmp_path.iterdir())
     assert [2, 3] == rows_in(path)
@@ -185,7 +185,7 @@ def test_an_interrupted_takeover_loses_no_rejects(tmp_path):
             with open_sink(sink, path, number, last):
                 pass
         with open_sink(sink, path, 4, last) as writer:
-            writer.saved()
+            writer.accepted()
             last = commit(writer, rejects=(3,))
         with contextlib.suppress(Superseded):
             commit(old, rejects=tuple(range(666, 700)))
@@ -206,22 +206,22 @@ def test_naming_the_rejects_may_be_redone(tmp_path):
     (partial,) = tmp_path.glob(".*.partial")
 
     def die(what: str) -> None:
-        if what == "before clear":
+        if what == "before clean_up":
             raise Crash
 
     world.step = die
     for number in (2, 3, 4):
         with open_sink(sink, path, number, last) as writer:
             assert writer.last.outcome == "completed"
-            writer.saved()
+            writer.accepted()
             with pytest.raises(Crash):
-                writer.clear()
+                writer.clean_up()
         assert [path] == list(tmp_path.iterdir())
         if number == 2:
             os.link(path, partial)
     world.step = lambda what: None
     with open_sink(sink, path, 5, last) as writer:
-        writer.clear()
+        writer.clean_up()
     assert [path] == list(tmp_path.iterdir())
     assert [2] == rows_in(path)
 
@@ -250,11 +250,11 @@ def test_a_file_that_came_meanwhile_is_never_replaced(tmp_path):
         path.write_text("theirs")
         last = writer.publish(writer.last.next(outcome="completed"))
         with pytest.raises(TargetExists):
-            writer.clear()
+            writer.clean_up()
     assert path.read_text() == "theirs"
     path.unlink()
     with open_sink(sink, path, 2, last) as writer:
-        writer.clear()
+        writer.clean_up()
     assert [2] == rows_in(path)
 
 
@@ -303,14 +303,14 @@ def session(sink: Any, path: Path, number: int, store: list[Checkpoint]) -> None
     """What the core does, in short: even rows go in, odd ones are rejects; `position` is the last row."""
     with open_sink(sink, path, number, store[-1]) as writer:
         store.append(writer.last)
-        if writer.last.over:
+        if writer.last.finished:
             return
-        writer.saved()
+        writer.accepted()
         while not (writer.last.complete or writer.last.outcome):
             row = (writer.last.position or 0) + 2
             writer.write(batch(row, rejects=(row - 1,)))
             store.append(writer.commit(writer.last.next(position=row, complete=row == 4)))
         if not writer.last.outcome:
             store.append(writer.publish(writer.last.next(outcome="completed")))
-        writer.clear()
-        store.append(replace(writer.last, over=True))
+        writer.clean_up()
+        store.append(replace(writer.last, finished=True))

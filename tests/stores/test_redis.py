@@ -58,11 +58,11 @@ def test_a_swap_lost_to_a_rival_is_not_taken_for_ours(own_redis: redisserver.Red
     """The connection breaks at a script that would change nothing, for a rival was first: False, and the rival's stands."""
     store, rival = by(wire), RedisStore(own_redis.url)
     store.swap("a", 0, Record(1))
-    rival.swap("a", 1, Record(2, beat=7))
+    rival.swap("a", 1, Record(2, heartbeat=7))
     wire.cuts, wire.lose = 1, lose
     assert not store.swap("a", 1, Record(2))
     assert wire.cuts == 0
-    assert store.load("a") == Record(2, beat=7)
+    assert store.load("a") == Record(2, heartbeat=7)
 
 
 def test_an_answer_lost_twice_is_an_error_that_may_pass(wire: Wire) -> None:
@@ -86,7 +86,7 @@ def test_a_swap_that_arrives_late_changes_nothing(
     store = RedisStore(own_redis.url)
     store.swap("a", 0, Record(1))
     own_redis.signal(signal.SIGSTOP)
-    for call in (lambda: store.swap("a", 1, Record(2, beat=1)), lambda: store.load("a"), store.names):
+    for call in (lambda: store.swap("a", 1, Record(2, heartbeat=1)), lambda: store.load("a"), store.names):
         with pytest.raises(StoreError, match=r"imeout|timed out") as caught:
             call()
         assert caught.value.transient
@@ -97,20 +97,20 @@ def test_a_swap_that_arrives_late_changes_nothing(
             return int(redis.info("commandstats")["cmdstat_eval"]["calls"])
 
     until(lambda: scripts() >= 2, "the late script never arrives")
-    assert store.load("a") == Record(2, beat=1)  # nobody else has come first: it may, and the load tells
+    assert store.load("a") == Record(2, heartbeat=1)  # nobody else has come first: it may, and the load tells
     own_redis.signal(signal.SIGSTOP)
-    waiting = threading.Thread(target=lambda: other.swap("a", 2, Record(3, beat=2)))  # is read first, or last
+    waiting = threading.Thread(target=lambda: other.swap("a", 2, Record(3, heartbeat=2)))  # is read first, or last
     waiting.start()
     with pytest.raises(StoreError):
-        store.swap("a", 2, Record(3, beat=1))
+        store.swap("a", 2, Record(3, heartbeat=1))
     own_redis.signal(signal.SIGCONT)
     waiting.join()
     until(lambda: scripts() >= 4, "the late script never arrives")
     found = other.load("a")
     assert found is not None
     assert found.version == 3
-    assert other.swap("a", 3, Record(4, beat=3))
-    assert store.load("a") == Record(4, beat=3)
+    assert other.swap("a", 3, Record(4, heartbeat=3))
+    assert store.load("a") == Record(4, heartbeat=3)
 
 
 # ------------------------------------------------------------------------------------------- a server's life
@@ -160,7 +160,7 @@ def test_a_run_goes_on_by_itself_when_its_store_is_back(
     assert task.expected == task.result()
     record = store.load(NAME)
     assert record is not None
-    assert record.checkpoint.over
+    assert record.checkpoint.finished
 
 
 def test_connections_that_the_server_has_closed_are_replaced(own_redis: redisserver.Redis) -> None:

@@ -341,11 +341,11 @@ def test_a_swap_lost_to_a_rival_is_not_taken_for_ours(postgres: str, wire: Wire)
     """The connection breaks at a COMMIT that changed nothing, for a rival was first: False, and the rival's stands."""
     store, rival = by(wire, postgres), SqlStore(postgres)
     store.swap("a", 0, Record(1))
-    rival.swap("a", 1, Record(2, beat=7))
+    rival.swap("a", 1, Record(2, heartbeat=7))
     wire.cuts = 1
     assert not store.swap("a", 1, Record(2))
     assert wire.cuts == 0
-    assert store.load("a") == Record(2, beat=7)
+    assert store.load("a") == Record(2, heartbeat=7)
     store._engine.dispose()
     rival._engine.dispose()
 

@@ -69,7 +69,7 @@ def test_a_stopped_runner_is_fenced_off_by_a_takeover(where: str, runner: Callab
         taken = None
         while taken is None:
             try:
-                with control.claim(store, "run", takeover=True, beat=False) as claim:
+                with control.claim(store, "run", takeover=True, heartbeat=False) as claim:
                     claim.save(claim.last.next(rows=10))
                     taken = claim.id
             except StoreError:

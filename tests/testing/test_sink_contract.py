@@ -115,7 +115,7 @@ class InPlainView(Writer):
 class LeavesStaging(Writer):
     """Clears the ledger only."""
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         with self.transaction():
             if self.mine() and self.last.outcome != "completed":
                 self.sql("delete from events_ledger where run = :run")
@@ -124,7 +124,7 @@ class LeavesStaging(Writer):
 class LeavesTheLedger(Writer):
     """Clears staging only."""
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         with self.transaction():
             self.sql("delete from events_staging where run = :run")
 
@@ -155,7 +155,7 @@ class MakesOnAnOutcome(Writer):
 class UndoesTooMuch(Writer):
     """Takes back what an earlier opening made."""
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         with self.transaction():
             self.sql("delete from events_ledger where run = :run")
 
@@ -163,7 +163,7 @@ class UndoesTooMuch(Writer):
 class UndoesNothing(Writer):
     """Leaves the ledger row that it made."""
 
-    def undo(self) -> None: ...
+    def discard(self) -> None: ...
 
 
 class NeedsRows(Writer):
@@ -186,7 +186,7 @@ class NotJson(Writer):
 class Blind(Writer):
     """Doesn't see what it has published."""
 
-    def stands(self) -> bool:
+    def is_published(self) -> bool:
         return False
 
 
@@ -231,7 +231,7 @@ class DeletesItsRow(Writer):
 class UndoesToNothing(Writer):
     """Undo leaves no row, whatever was there."""
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         with self.transaction():
             if self.made and self.mine() == 1:
                 self.sql("delete from events_ledger where run = :run")
@@ -305,7 +305,7 @@ class Copies(owned.file_sink.LinesWriter):  # type: ignore[misc,name-defined]
 class UndoesTheOld(Copies):
     """Takes back what was there before it as well."""
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         self.sweep()
 
 

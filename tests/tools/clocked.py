@@ -27,12 +27,12 @@ def me() -> Owner:
     return replace(_me(), host=there, boot=there) if there else _me()
 
 
-def save(self: control.Claim, checkpoint: Checkpoint, *, leave: bool = False) -> control.Asked:
+def save(self: control.Claim, checkpoint: Checkpoint, *, release: bool = False) -> control.Asked:
     """Wait for the gate, then save."""
     gate = os.environ.get("GATE")
     while gate and checkpoint.number > MIDDLE and not os.path.exists(gate):
         time.sleep(0.01)
-    return _save(self, checkpoint, leave=leave)
+    return _save(self, checkpoint, release=release)
 
 
 control.me, control.Claim.save = me, save

@@ -224,7 +224,7 @@ class Sim:
     def settled(self) -> bool:
         """Whether all have ended as they should, and the store says that all is over."""
         record, ended = self.store.record, (*ENDED, "Superseded", "AlreadyRunning")
-        over = record is None or record.checkpoint.over
+        over = record is None or record.checkpoint.finished
         return over and all(self.results[i] in ended for i in self.lets)
 
     def outside(self) -> Any:

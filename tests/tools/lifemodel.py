@@ -99,7 +99,7 @@ class Life:
             self.begun = 0 if last.outcome else rows
             before = last.previous.source["rows"] if last.previous else 0
             self.settled, self.doomed = rows if last.outcome == "completed" else before, False
-            self.unswept = last.outcome == "completed" and not last.over
+            self.unswept = last.outcome == "completed" and not last.finished
 
     def _clear(self) -> None:
         self.fog = self.doomed = self.pausing = False

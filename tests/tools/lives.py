@@ -236,7 +236,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.live is None)
     @rule(act=st.sampled_from(["terminate", "restart"]))
-    def undo(self, act: str) -> None:
+    def discard(self, act: str) -> None:
         """Called off by a process of its own, unless it was completed before; or begun anew."""
         begun, settled, fog = self.life.begun, self.life.settled, self.life.fog
         end = self._enter(**{act: True})
@@ -269,7 +269,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.history and self.live is None)
     @rule(back=st.integers(-9, 9))
-    def forget(self, back: int) -> None:
+    def delete(self, back: int) -> None:
         """The store is gone, or is another folder; or a backup of it is put in place."""
         record, old = self.store.load("m"), self.history[-min(back, len(self.history))] if back > 0 else None
         self.store.swap("m", record.version if record else 0, old)

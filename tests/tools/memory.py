@@ -96,7 +96,7 @@ class MemorySink:
             error = Superseded("the ledger has a newer claim")
             error.epoch = world.by().epoch
             raise error
-        elif row.over:
+        elif row.finished:
             if last.number or last.claim < row.claim:
                 return MemoryWriter(self, claim, row, made)
             row, made = replace(last.follow(row).next(), claim=claim.id), True
@@ -117,17 +117,17 @@ class MemoryWriter:
         self.sink, self.world, self.claim, self.last, self.made = sink, sink.world, claim, last, made
         self.pending: list[int] = []
 
-    def saved(self) -> None: ...
+    def accepted(self) -> None: ...
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         def effect() -> None:
             row = self.world.row()
             if self.made and row is not None and self.world.by() == self.claim.id and row.number == 1:
                 self.world.staging = None
                 self._put_back(row)
 
-        if "undo" not in self.sink.skip:
-            self.world.do("undo", effect)
+        if "discard" not in self.sink.skip:
+            self.world.do("discard", effect)
 
     def write(self, batch: Batch) -> tuple[Reject, ...]:
         self.pending += batch.rows["n"].to_pylist()
@@ -166,7 +166,7 @@ class MemoryWriter:
         self.last = checkpoint
         return checkpoint
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         def effect() -> None:
             row = self.world.row()
             if row is None:
@@ -175,11 +175,11 @@ class MemoryWriter:
                 raise Superseded("the ledger has another claim")
             self.world.staging = None
             if row.outcome == "completed":
-                self.world.put(self.claim.id, replace(row, over=True))
-            elif not row.over:
+                self.world.put(self.claim.id, replace(row, finished=True))
+            elif not row.finished:
                 self._put_back(row)
 
-        self.world.do("clear", effect)
+        self.world.do("clean_up", effect)
 
     def _put_back(self, row: Checkpoint) -> None:
         previous = row.put_back(self.claim.id)
@@ -187,7 +187,7 @@ class MemoryWriter:
         if previous is not None and "previous" not in self.sink.skip:
             self.world.put(self.claim.id, previous)
 
-    def stands(self) -> bool:
+    def is_published(self) -> bool:
         return True
 
     def __enter__(self) -> MemoryWriter:

@@ -58,18 +58,18 @@ MUTANTS = [
     ),
     Mutant(
         "save what was found before the first write", "session/recovery.py",
-        "        try:\n            claim.save(last)\n        except Superseded:\n            writer.undo()\n            raise\n", "",
+        "        try:\n            claim.save(last)\n        except Superseded:\n            writer.discard()\n            raise\n", "",
         "tests/test_model.py",
     ),
     Mutant(
         "a refused opening undoes what it made", "session/recovery.py",
-        "            writer.undo()\n            raise\n", "            raise\n",
+        "            writer.discard()\n            raise\n", "            raise\n",
         "tests/test_model.py",
     ),
     Mutant(
         "save the outcome before sweeping", "session/loop.py",
-        "                last = decide(plan, claim, writer, last, asked)\n                claim.save(last)\n            writer.clear()\n",
-        "                last = decide(plan, claim, writer, last, asked)\n            writer.clear()\n            claim.save(last)\n",
+        "                last = decide(plan, claim, writer, last, asked)\n                claim.save(last)\n            writer.clean_up()\n",
+        "                last = decide(plan, claim, writer, last, asked)\n            writer.clean_up()\n            claim.save(last)\n",
         "tests/test_model.py",
     ),
     Mutant(
@@ -84,7 +84,7 @@ MUTANTS = [
     ),
     Mutant(
         "the store remembers what was put back", "session/loop.py",
-        "claim.save(last.remembered(claim.id), leave=True)", "claim.save(last, leave=True)",
+        "claim.save(last.remembered(claim.id), release=True)", "claim.save(last, release=True)",
         "tests/test_sequences.py", "export_after_a_completed",
     ),
     Mutant(
@@ -167,18 +167,18 @@ MUTANTS = [
     ),
     Mutant(
         "a clock that jumps makes no second owner", "control/claims.py",
-        "    end = time.monotonic() + SILENCE\n", "    return record if time.time() - record.beat_at < SILENCE else None\n    end = time.monotonic() + SILENCE\n",
+        "    end = time.monotonic() + HEARTBEAT_TIMEOUT\n", "    return record if time.time() - record.heartbeat_at < HEARTBEAT_TIMEOUT else None\n    end = time.monotonic() + HEARTBEAT_TIMEOUT\n",
         "tests/crash/test_clocks.py", "beats_under and -1h",
     ),
     Mutant(
         "a heart that has stopped is dead, whatever hour it gave", "control/claims.py",
-        "    end = time.monotonic() + SILENCE\n", "    return record if time.time() - record.beat_at < SILENCE else None\n    end = time.monotonic() + SILENCE\n",
+        "    end = time.monotonic() + HEARTBEAT_TIMEOUT\n", "    return record if time.time() - record.heartbeat_at < HEARTBEAT_TIMEOUT else None\n    end = time.monotonic() + HEARTBEAT_TIMEOUT\n",
         "tests/crash/test_clocks.py", "has_stopped and +10y",
     ),
     Mutant(
         "a dead runner is taken over at once whatever the clock says", "control/claims.py",
         "        return record if known else None\n",
-        "        return record if known or time.time() - record.beat_at < SILENCE else None\n",
+        "        return record if known or time.time() - record.heartbeat_at < HEARTBEAT_TIMEOUT else None\n",
         "tests/crash/test_clocks.py", "that_died and +1h",
     ),
     # ------------------------------------------------------------------------------------- a database's ledger
@@ -201,7 +201,7 @@ MUTANTS = [
     ),
     Mutant(
         "the ledger outlives completion", "sinks/sql/removing.py",
-        "        ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))\n", "        ledger.remove()\n",
+        "        ledger.write(row.claim, row.number, replace(row.checkpoint, finished=True))\n", "        ledger.remove()\n",
         "tests/sinks/sql/test_sink.py", "whatever_store",
     ),
     Mutant(
@@ -235,7 +235,7 @@ MUTANTS = [
     ),
     Mutant(
         "in any order: the ledger outlives completion", "sinks/sql/removing.py",
-        "        ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))\n", "        ledger.remove()\n",
+        "        ledger.write(row.claim, row.number, replace(row.checkpoint, finished=True))\n", "        ledger.remove()\n",
         "tests/test_machine.py", "table",
     ),
     Mutant(
@@ -306,8 +306,8 @@ MUTANTS = [
     ),
     Mutant(
         "rejects are durable before their rows", "sinks/quarantine.py",
-        '        self._file.sync()\n        return self._inner.commit(replace(checkpoint, aside={"length": self._file.length}))\n',
-        '        done = self._inner.commit(replace(checkpoint, aside={"length": self._file.length}))\n        self._file.sync()\n        return done\n',
+        '        self._file.sync()\n        return self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))\n',
+        '        done = self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))\n        self._file.sync()\n        return done\n',
         "tests/sinks/test_quarantine.py",
     ),
     # ------------------------------------------------------------------------------------------------ stores

@@ -232,7 +232,7 @@ class Cell:
 def work(cell: dict[str, Any], act: str, strike: dict[str, Any]) -> int:
     """Called in a process of its own: begin if need be, and then, with the strike armed, do what `act` says.
 
-    "run" to the end; "take" a run over, and to the end; "resume" a run that was paused after two commits; "undo" what
+    "run" to the end; "take" a run over, and to the end; "resume" a run that was paused after two commits; "discard" what
     there is; "terminate" a run that was paused after two commits; "evict" whoever runs it, and undo. Prints what came
     of it and what was counted; the exit status is 1 for an error of the library's own, which is printed in its three
     parts. Any other error ends it as Python does.

@@ -48,11 +48,11 @@ def unsaved(which: Callable[[Checkpoint], bool]) -> Callable[[Patch], None]:
     """Checkpoints that don't reach the store."""
     real = Claim.save
 
-    def save(self: Claim, checkpoint: Checkpoint, *, leave: bool = False) -> Any:
-        if which(checkpoint) and not leave:
+    def save(self: Claim, checkpoint: Checkpoint, *, release: bool = False) -> Any:
+        if which(checkpoint) and not release:
             self.last = checkpoint
             return self.asked
-        return real(self, checkpoint, leave=leave)
+        return real(self, checkpoint, release=release)
 
     return lambda patch: patch.setattr(Claim, "save", save)
 
@@ -78,7 +78,7 @@ def any_claim_saves(patch: Patch) -> None:
 
 def unsaved_opening(patch: Patch) -> None:
     def save(self: Opening, claim: Claim, writer: Any) -> Checkpoint:
-        writer.saved()
+        writer.accepted()
         last: Checkpoint = writer.last
         return last
 
@@ -86,13 +86,13 @@ def unsaved_opening(patch: Patch) -> None:
 
 
 def forgotten(patch: Patch) -> None:
-    real = MemoryWriter.clear
+    real = MemoryWriter.clean_up
 
-    def clear(self: MemoryWriter) -> None:
+    def clean_up(self: MemoryWriter) -> None:
         real(self)
         self.world.ledger = None
 
-    patch.setattr(MemoryWriter, "clear", clear)
+    patch.setattr(MemoryWriter, "clean_up", clean_up)
 
 
 def uncut(patch: Patch) -> None:
@@ -131,22 +131,22 @@ def replacing(patch: Patch) -> None:
 
 
 def once(patch: Patch) -> None:
-    def saved(self: FileWriter) -> None:
+    def accepted(self: FileWriter) -> None:
         if not self.last.outcome:
             self._file.sweep(keep=True)
 
-    patch.setattr(FileWriter, "saved", saved)
+    patch.setattr(FileWriter, "accepted", accepted)
 
 
 RULES = [
     Rule("a commit checks the claim", sink("claim", "number"), "RR"),
     Rule("opening raises the fence", sink("fence", "number"), "RR"),
-    Rule("a refused opening is undone", sink("undo"), "RT"),
+    Rule("a refused opening is undone", sink("discard"), "RT"),
     Rule("the store compares when it sets", Files, "RR", blind_swap),
     Rule("a save checks the claim", Files, "RR", any_claim_saves),
     Rule("what was opened is saved before the first write", Files, "RR", unsaved_opening),
     Rule("complete is saved before publishing", replacing_files, "R", unsaved(lambda c: c.complete and not c.outcome)),
-    Rule("the outcome is saved before the sweep", Files, "RT", unsaved(lambda c: bool(c.outcome) and not c.over)),
+    Rule("the outcome is saved before the sweep", Files, "RT", unsaved(lambda c: bool(c.outcome) and not c.finished)),
     Rule("the ledger's row outlives completion", Rows, "Rl", forgotten),
     Rule("what was not committed is cut off", Files, "R", uncut),
     Rule("a writer that may live keeps its inode", Files, "RR", uncopied),

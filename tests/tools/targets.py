@@ -85,7 +85,7 @@ def batch(rows: pa.RecordBatch | Sequence[dict[str, Any]], row: int = 1, schema:
 def start(sink: SqlSink, schema: pa.Schema, epoch: int = 1) -> SqlWriter:
     """A new run's writer."""
     writer = sink.open(claimant(epoch), Checkpoint(schema=schema))
-    writer.saved()
+    writer.accepted()
     return writer
 
 
@@ -100,14 +100,14 @@ def load(sink: SqlSink, *parts: pa.RecordBatch, publish: bool = True, epoch: int
         writer.commit(writer.last.next(complete=True))
         if publish:
             writer.publish(writer.last.next(outcome="completed"))
-            writer.clear()
+            writer.clean_up()
         return writer.last
 
 
 def terminate(writer: SqlWriter) -> None:
     """Decide, and remove what is there."""
     writer.commit(writer.last.next(outcome="terminated"))
-    writer.clear()
+    writer.clean_up()
 
 
 def crash(writer: SqlWriter) -> None:

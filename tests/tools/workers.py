@@ -106,7 +106,7 @@ class Service:
 
         def met() -> bool:
             seen.append(self.record(run.name))
-            assert not seen[-1].checkpoint.over, "inconclusive: it was over before it could be met"
+            assert not seen[-1].checkpoint.finished, "inconclusive: it was over before it could be met"
             return seen[-1].owner is not None and seen[-1].checkpoint.rows > rows
 
         until(met, f"nobody works: {[worker.said[-2000:] for worker in self.workers]}")

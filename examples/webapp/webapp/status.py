@@ -80,7 +80,7 @@ def status(task: Task) -> Status:
 
 
 def statuses(tasks: Iterable[Task], over: dict[Any, Status]) -> dict[str, list[Status]]:
-    """Of many. Those in `over` aren't asked for again: what is over stays as it is."""
+    """Of many. Those in `finished` aren't asked for again: what is over stays as it is."""
     told = []
     for task in tasks:
         found = over.get(task.id) or status(task)
@@ -91,7 +91,7 @@ def statuses(tasks: Iterable[Task], over: dict[Any, Status]) -> dict[str, list[S
 
 
 def events(look: Callable[[], Any], over: Callable[[Any], bool]) -> HttpResponseBase:
-    """What `look` finds, as server-sent events: at once, and whenever it has changed, until it is `over`."""
+    """What `look` finds, as server-sent events: at once, and whenever it has changed, until it is `finished`."""
     if not WATCHERS.acquire(blocking=False):
         response = problem(503, "Too many are watching; ask for the status now and then instead.")
         response["Retry-After"] = "5"

@@ -23,13 +23,13 @@ from typing import Literal
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record
 from resumable.control.liveness import _held, alive, me
 from resumable.control.requests import after, ask, submit
-from resumable.control.status import SILENCE, Standing, called_off, fenced, may_live, removed, request, status
+from resumable.control.status import HEARTBEAT_TIMEOUT, called_off, fenced, may_live, removed, request, status
 from resumable.control.swaps import update
-from resumable.control.waiting import POLL, wait_until_idle
+from resumable.control.waiting import POLL_INTERVAL, wait_until_idle
 from resumable.errors import AlreadyRunning
 
 __all__ = [
-    "SILENCE",
+    "HEARTBEAT_TIMEOUT",
     "Claim",
     "alive",
     "ask",
@@ -43,10 +43,9 @@ __all__ = [
     "wait_until_idle",
 ]
 
-BEAT = 1.0
+HEARTBEAT_INTERVAL = 1.0
 """Seconds between heartbeats."""
 
-Status = Standing
 Asked = Literal["", "pause", "terminate"]
 """What a runner may be asked."""
 
@@ -61,15 +60,15 @@ def _live(store: CheckpointStore, name: str, record: Record) -> Record | None:
     known = alive(record.owner, record.claim.token)
     if known is not None:
         return record if known else None
-    end = time.monotonic() + SILENCE
+    end = time.monotonic() + HEARTBEAT_TIMEOUT
     while time.monotonic() < end:
-        time.sleep(POLL)
+        time.sleep(POLL_INTERVAL)
         now = store.load(name)
         if now is None or now.owner is None:
             return None
         if now.claim != record.claim:
             return None if alive(now.owner, now.claim.token) is False else now
-        if now.beat != record.beat:
+        if now.heartbeat != record.heartbeat:
             return now
     return None
 
@@ -94,7 +93,7 @@ class Claim:
         self._lock = threading.Lock()
         self._done = done
 
-    def save(self, checkpoint: Checkpoint, *, leave: bool = False, withdraw: bool = False) -> Asked:
+    def save(self, checkpoint: Checkpoint, *, release: bool = False, withdraw: bool = False) -> Asked:
         """Keep the checkpoint, if the claim still holds; answers with what is asked.
 
         `leave` gives the claim back; `withdraw`: no worker is to go on with the run unless asked again.
@@ -104,17 +103,19 @@ class Claim:
                 lambda r: replace(
                     r,
                     checkpoint=checkpoint,
-                    owner=None if leave else r.owner,
-                    beat=r.beat + 1,
-                    beat_at=time.time(),
-                    falls=0 if leave or checkpoint.number > r.checkpoint.number else r.falls,
-                    asked="" if checkpoint.over or (withdraw and r.asked == "resume") else r.asked,
+                    owner=None if release else r.owner,
+                    heartbeat=r.heartbeat + 1,
+                    heartbeat_at=time.time(),
+                    consecutive_crashes=0
+                    if release or checkpoint.number > r.checkpoint.number
+                    else r.consecutive_crashes,
+                    asked="" if checkpoint.finished or (withdraw and r.asked == "resume") else r.asked,
                 )
             )
             self.last = checkpoint
             return self._hear(record)
 
-    def renew(self, above: int) -> None:
+    def raise_epoch(self, above: int) -> None:
         """Make the claim newer than that epoch, if it still holds: a clock ahead of this one has been at the target."""
         with self._lock:
             newer = ClaimId(max(above, self.id.epoch) + 1, self.id.token)
@@ -122,18 +123,18 @@ class Claim:
             self._swap(lambda r: replace(r, claim=newer, asked_of=newer if r.asked_of == self.id else r.asked_of))
             self.id = newer
 
-    def forget(self) -> None:
+    def delete(self) -> None:
         """Remove the record of a run that was refused before anything was made."""
         with self._lock:
             record = self.store.load(self.name)
             if record is not None and record.claim == self.id:
                 self.store.swap(self.name, record.version, None)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give the claim back without a word about the run."""
         with self._lock:
             # What is asked of a run that is over must not reach the next run of that name.
-            self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.over else r.asked))
+            self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.finished else r.asked))
 
     def _hear(self, record: Record) -> Asked:
         if record.asked == "terminate":
@@ -153,7 +154,7 @@ class Claim:
         assert new is not None
         return new
 
-    def _pulse(self, *, beat: bool) -> None:
+    def _pulse(self, *, heartbeat: bool) -> None:
         """Hear what is asked, and show that the runner lives."""
         # A store that can't be reached is the saves' business, not the heart's.
         with contextlib.suppress(Exception), self._lock:
@@ -162,25 +163,27 @@ class Claim:
                 self.lost = True
                 return
             self._hear(record)
-            if beat and not self._done.is_set():
-                beaten = replace(record, version=record.version + 1, beat=record.beat + 1, beat_at=time.time())
+            if heartbeat and not self._done.is_set():
+                beaten = replace(
+                    record, version=record.version + 1, heartbeat=record.heartbeat + 1, heartbeat_at=time.time()
+                )
                 self.store.swap(self.name, record.version, beaten)
 
 
 def _beat(held: weakref.ref[Claim], done: threading.Event) -> None:
     """The heart: it beats until it is told to end, and never longer than there is a claim to beat for."""
-    due = time.monotonic() + BEAT
-    while not done.wait(POLL) and (claim := held()) is not None and not claim.lost:
-        beat = time.monotonic() >= due
-        claim._pulse(beat=beat)
-        due = time.monotonic() + BEAT if beat else due
+    due = time.monotonic() + HEARTBEAT_INTERVAL
+    while not done.wait(POLL_INTERVAL) and (claim := held()) is not None and not claim.lost:
+        is_due = time.monotonic() >= due
+        claim._pulse(heartbeat=is_due)
+        due = time.monotonic() + HEARTBEAT_INTERVAL if is_due else due
         del claim
 
 
 class claim:
     """Claim a run: a dead runner is taken over at once, a live one is `AlreadyRunning` unless `takeover`.
 
-    `admit` is shown the record that the claim would go into, and raises to refuse: nothing comes between.
+    `precondition` is shown the record that the claim would go into, and raises to refuse: nothing comes between.
     A context manager, and a class: between the heart's start and the caller's block there is no line at which an
     interrupt could leave it beating. Where one strikes in the leaving itself, the heart ends with the claim.
     """
@@ -191,10 +194,16 @@ class claim:
         name: str,
         *,
         takeover: bool = False,
-        beat: bool = True,
-        admit: Callable[[Record], None] | None = None,
+        heartbeat: bool = True,
+        precondition: Callable[[Record], None] | None = None,
     ) -> None:
-        self._store, self._name, self._takeover, self._beat, self._admit = store, name, takeover, beat, admit
+        self._store, self._name, self._takeover, self._heartbeat, self._precondition = (
+            store,
+            name,
+            takeover,
+            heartbeat,
+            precondition,
+        )
         self._token, self._done = secrets.token_hex(8), threading.Event()
         self._heart: threading.Thread | None = None
         self._claim: Claim | None = None  # it lives as long as this does, whether anybody else keeps it or not
@@ -202,12 +211,12 @@ class claim:
     def __enter__(self) -> Claim:
         try:
             _held.add(self._token)  # before the store has it, and until the end
-            record, new = _enter(self._store, self._name, self._token, self._takeover, self._admit)
+            record, new = _enter(self._store, self._name, self._token, self._takeover, self._precondition)
             held = Claim(self._store, self._name, new, frozenset({record.claim, record.checkpoint.claim}), self._done)
             weakref.finalize(held, _held.discard, self._token)
             self._claim = held
             held._hear(new)
-            if self._beat:
+            if self._heartbeat:
                 name = f"resumable heartbeat {self._name}"
                 self._heart = threading.Thread(
                     target=_beat, args=(weakref.ref(held), self._done), name=name, daemon=True
@@ -229,7 +238,7 @@ class claim:
 
 
 def _enter(
-    store: CheckpointStore, name: str, token: str, takeover: bool, admit: Callable[[Record], None] | None
+    store: CheckpointStore, name: str, token: str, takeover: bool, precondition: Callable[[Record], None] | None
 ) -> tuple[Record, Record]:
     """Put a claim into the store; the record before, and the one with the claim in it."""
 
@@ -243,19 +252,19 @@ def _enter(
                 safe="Nothing was changed.",
                 do="Wait for it, pause it, or fence it off with takeover (--takeover).",
             )
-        if admit is not None:
-            admit(record)
+        if precondition is not None:
+            precondition(record)
         mine = ClaimId(max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1, token)
         # A pause was meant for the claim before this one; terminate is meant for any, until the run is over.
-        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.over)
+        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.finished)
         return replace(
             record,
             version=after(record, time.time()),
             claim=mine,
             owner=me(),
-            beat=record.beat + 1,
-            beat_at=time.time(),
-            falls=0 if record.owner is None else record.falls + 1,
+            heartbeat=record.heartbeat + 1,
+            heartbeat_at=time.time(),
+            consecutive_crashes=0 if record.owner is None else record.consecutive_crashes + 1,
             asked=record.asked if kept else "",
         )
 

@@ -48,8 +48,8 @@ def me() -> Owner:
 def alive(owner: Owner, token: str) -> bool | None:
     """Whether the owner of a claim lives; None if this machine can't tell."""
     here = me()
-    if (owner.host, owner.boot, owner.space) != (here.host, here.boot, here.space):
+    if (owner.host, owner.boot, owner.pid_namespace) != (here.host, here.boot, here.pid_namespace):
         return None
-    if owner.pid == here.pid and owner.born == here.born:
+    if owner.pid == here.pid and owner.start_time == here.start_time:
         return token in _held
-    return _born(owner.pid) == owner.born if owner.born else None  # without /proc nobody can tell
+    return _born(owner.pid) == owner.start_time if owner.start_time else None  # without /proc nobody can tell

@@ -32,7 +32,7 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "ter
         if record is None:
             return None
         idle, last = record.owner is None, record.checkpoint
-        if last.over and idle and not (what == "pause" and record.asked == "resume"):
+        if last.finished and idle and not (what == "pause" and record.asked == "resume"):
             return None
         if record.asked == "terminate" != what:
             return None
@@ -40,7 +40,7 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "ter
         if what == "pause" and idle:
             asked = ""  # there is nobody to pause: a worker is no longer asked to go on
         elif what == "terminate" and idle and not last.number:
-            asked, last = "", replace(last, outcome="terminated", over=True)
+            asked, last = "", replace(last, outcome="terminated", finished=True)
         return replace(record, version=record.version + 1, asked=asked, asked_of=record.claim, checkpoint=last)
 
     found, asked = update(store, name, change)
@@ -52,7 +52,7 @@ def submit(store: CheckpointStore, name: str, first: Callable[[Checkpoint], Chec
 
     def change(record: Record | None) -> Record:
         record = record or Record()
-        asked = record.asked if record.asked == "terminate" and not record.checkpoint.over else "resume"
+        asked = record.asked if record.asked == "terminate" and not record.checkpoint.finished else "resume"
         return replace(record, version=after(record, time.time()), checkpoint=first(record.checkpoint), asked=asked)
 
     _, left = update(store, name, change)

@@ -10,8 +10,8 @@ from resumable.control.liveness import alive
 from resumable.errors import Superseded
 
 __all__ = [
-    "SILENCE",
-    "Standing",
+    "HEARTBEAT_TIMEOUT",
+    "Status",
     "called_off",
     "fenced",
     "may_live",
@@ -21,21 +21,21 @@ __all__ = [
     "whereabouts",
 ]
 
-SILENCE = 6.0
+HEARTBEAT_TIMEOUT = 6.0
 """A runner on another machine that shows no heartbeat for this many seconds is taken for dead."""
 KNOWN = 1_000
 """Hearts that are remembered; the one seen longest ago is forgotten first."""
 
-Standing = Literal["new", "queued", "running", "paused", "failed", "interrupted", "completed", "terminated"]
+Status = Literal["new", "queued", "running", "paused", "failed", "interrupted", "completed", "terminated"]
 
 _hearts: dict[ClaimId, tuple[int, float]] = {}  # the last beat seen of a claim, and when, by this process's own clock
 
 
-def status(record: Record | None) -> Standing:
+def status(record: Record | None) -> Status:
     """What a run's record says of it. `interrupted` is derived: it says running, and its runner is dead.
 
     Of a runner on another machine only its heart tells, and a look takes no time: it is taken to live until this
-    process has seen the same beat for `SILENCE` seconds. `queued`: nobody runs it, and a worker is asked to.
+    process has seen the same beat for `HEARTBEAT_TIMEOUT` seconds. `queued`: nobody runs it, and a worker is asked to.
     """
     if record is None:
         return "new"
@@ -46,18 +46,18 @@ def status(record: Record | None) -> Standing:
             return "running"
     if record.asked == "resume" and record.owner is None:
         return "queued"
-    if last.over and last.outcome:
+    if last.finished and last.outcome:
         return last.outcome
     if record.owner is not None:
         return "interrupted"
-    return last.halt or ("interrupted" if last.number else "new")
+    return last.stopped_as or ("interrupted" if last.number else "new")
 
 
 def whereabouts(record: Record | None) -> str:
     """Of a runner that this machine can't see: who it is, and when its heart beat last, by its own clock."""
     if record is None or record.owner is None or alive(record.owner, record.claim.token) is not None:
         return ""
-    beat = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.beat_at))
+    beat = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.heartbeat_at))
     return f"run by {record.owner}, whose last heartbeat was at {beat} by its own clock"
 
 
@@ -71,7 +71,9 @@ def request(record: Record | None) -> Literal["", "pause", "resume", "terminate"
 def called_off(record: Record | None) -> bool:
     """Whether the last that was heard of it is that it was terminated, or a run was that followed a completed one."""
     now = status(record)
-    return now == "terminated" or (now == "completed" and record is not None and record.checkpoint.halt == "terminated")
+    return now == "terminated" or (
+        now == "completed" and record is not None and record.checkpoint.stopped_as == "terminated"
+    )
 
 
 def may_live(record: Record | None) -> bool:
@@ -81,7 +83,7 @@ def may_live(record: Record | None) -> bool:
 
 def fenced(name: str, record: Record) -> Superseded:
     """What a runner is told whose claim the record doesn't have any more."""
-    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.over else "it has stopped by now"
+    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.finished else "it has stopped by now"
     return Superseded(
         f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
         safe="What was committed is safe; this runner wrote nothing after that.",
@@ -101,8 +103,8 @@ def removed(store: CheckpointStore, name: str) -> Superseded:
 def _beats(record: Record) -> bool:
     now = time.monotonic()
     beat, since = _hearts.pop(record.claim, (None, now))
-    since = since if beat == record.beat else now
-    _hearts[record.claim] = (record.beat, since)  # at the end again
+    since = since if beat == record.heartbeat else now
+    _hearts[record.claim] = (record.heartbeat, since)  # at the end again
     while len(_hearts) > KNOWN:
         del _hearts[next(iter(_hearts))]
-    return now - since < SILENCE
+    return now - since < HEARTBEAT_TIMEOUT

@@ -6,12 +6,12 @@ import time
 
 from resumable.checkpoint import CheckpointStore, Record
 from resumable.control.liveness import alive
-from resumable.control.status import SILENCE
+from resumable.control.status import HEARTBEAT_TIMEOUT
 from resumable.errors import NotHonoured
 
-__all__ = ["POLL", "wait_until_idle"]
+__all__ = ["POLL_INTERVAL", "wait_until_idle"]
 
-POLL = 0.25
+POLL_INTERVAL = 0.25
 """Seconds between looks at what is asked."""
 
 
@@ -24,11 +24,11 @@ def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | 
         if record is None or record.owner is None:
             return record
         first = first or record.claim
-        if seen != (record.claim, record.beat):
-            seen, changed = (record.claim, record.beat), now
+        if seen != (record.claim, record.heartbeat):
+            seen, changed = (record.claim, record.heartbeat), now
         known = alive(record.owner, record.claim.token)
         # On another machine only the heart tells, by this machine's clock: the two may be hours apart.
-        if known is False or (known is None and now - changed >= SILENCE):
+        if known is False or (known is None and now - changed >= HEARTBEAT_TIMEOUT):
             return record
         if now - begun >= wait:
             if record.claim != first and not record.asked:
@@ -42,4 +42,4 @@ def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | 
                 safe="The request stands and nothing is lost.",
                 do="Wait, or take the run over (--takeover) if its process hangs.",
             )
-        time.sleep(min(POLL / 2, max(0.0, begun + wait - time.monotonic())))
+        time.sleep(min(POLL_INTERVAL / 2, max(0.0, begun + wait - time.monotonic())))

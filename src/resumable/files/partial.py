@@ -141,7 +141,7 @@ class PartialFile:
             os.fsync(self._fd)
             sync_folder(self.folder)
         except BaseException:
-            self.undo()
+            self.discard()
             raise
         finally:
             os.close(old)
@@ -247,7 +247,7 @@ class PartialFile:
                 with contextlib.suppress(FileNotFoundError):
                     sync_folder(self.folder)
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         """Remove what this opening made, if it made anything, and close."""
         if self._made:
             with telling("remove the partial file of", self.target), contextlib.suppress(FileNotFoundError):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["Patience"]
+__all__ = ["Backoff"]
 
 FIRST, MOST = 0.1, 2.0
 """Seconds before the first try, and the most there are between two."""
 
 
-class Patience:
+class Backoff:
     """`limit`: seconds for which to go on trying; 0: not at all."""
 
     def __init__(self, limit: float) -> None:

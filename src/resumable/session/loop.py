@@ -31,7 +31,7 @@ from resumable.databases.urls import redact
 from resumable.errors import ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
 from resumable.progress import Progress
 from resumable.protocols import Batch, Reject, Writer
-from resumable.session.backoff import Patience
+from resumable.session.backoff import Backoff
 from resumable.session.outcome import decide, paused, terminated
 from resumable.session.plan import Plan
 from resumable.session.prefetch import ahead
@@ -52,7 +52,7 @@ def session(
 ) -> Generator[Progress, None, None]:
     """Run one session; the three acts are those of `Pipeline.run`, `restart` and `terminate`."""
     record = plan.store.load(plan.name)
-    unbegun = record is None or not record.checkpoint.number or record.checkpoint.over
+    unbegun = record is None or not record.checkpoint.number or record.checkpoint.finished
     # A new run's beginning is looked at first: it refuses before anything is made or undone.
     begun = plan.begin() if (unbegun or restart) and not terminate else None
     if restart:
@@ -61,11 +61,13 @@ def session(
                 pass
     opening = Opening(plan, begun, takeover, restart, terminate)
     with _Ours() as stack:
-        claim = stack.enter_context(control.claim(plan.store, plan.name, takeover=takeover, admit=plan.admit))
+        claim = stack.enter_context(
+            control.claim(plan.store, plan.name, takeover=takeover, precondition=plan.precondition)
+        )
         try:
             last, settled = yield from _sittings(plan, claim, opening)
         except BaseException as error:
-            if not stack.forked and (fenced := _farewell(claim, error)) and isinstance(error, ResumableError):
+            if not stack.forked and (fenced := _record_exit(claim, error)) and isinstance(error, ResumableError):
                 raise fenced from error  # whatever failed: it did because somebody else has the run
             raise
     if last.outcome == "terminated" or opening.called_off:
@@ -75,7 +77,7 @@ def session(
 
 def _sittings(plan: Plan, claim: Claim, opening: Opening) -> Generator[Progress, None, tuple[Checkpoint, bool]]:
     """One sitting, and another after each lost connection, until one gets through or patience ends."""
-    clock, patience = _Clock(), Patience(plan.reconnect)
+    clock, patience = _Clock(), Backoff(plan.reconnect)
     while True:
         try:
             return (yield from _sitting(plan, claim, opening, clock))
@@ -103,7 +105,7 @@ def _sitting(
     with _Ours() as stack:
         writer = stack.enter_context(opening.open(claim))
         last = opening.save(claim, writer)
-        settled = last.over
+        settled = last.finished
         if not settled:
             asked: Asked = "terminate" if opening.terminate else claim.asked
             if not (last.outcome or asked):
@@ -112,9 +114,9 @@ def _sitting(
             if not last.outcome:
                 last = decide(plan, claim, writer, last, asked)
                 claim.save(last)
-            writer.clear()
-            last = replace(last, over=True)
-        claim.save(last.remembered(claim.id), leave=True)
+            writer.clean_up()
+            last = replace(last, finished=True)
+        claim.save(last.remembered(claim.id), release=True)
         return last, settled and not inside
 
 
@@ -182,7 +184,7 @@ def _advance(pending: Checkpoint, batch: Batch, refused: tuple[Reject, ...]) -> 
     )
 
 
-def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
+def _record_exit(claim: Claim, error: BaseException) -> Superseded | None:
     """Tell the store how the session ended, if it can still be told; or the reason why it is not ours to tell."""
     last = claim.last
     try:
@@ -193,16 +195,16 @@ def _farewell(claim: Claim, error: BaseException) -> Superseded | None:
             # The store knows more than a target whose ledger row is gone: it may have been ended rightly.
             return fenced(claim.name, stored) if stored is not None and stored.claim != claim.id else None
         if not last.number and not last.definition:
-            claim.forget()
+            claim.delete()
         elif not last.number and isinstance(error, UnknownRun):  # left to a worker, and called off before it began
-            claim.save(replace(last, outcome="terminated", over=True), leave=True)
-        elif last.over:
-            claim.leave()
+            claim.save(replace(last, outcome="terminated", finished=True), release=True)
+        elif last.finished:
+            claim.release()
         elif isinstance(error, (Paused, GeneratorExit, KeyboardInterrupt)):
-            claim.save(replace(last, halt="paused", error=""), leave=True)
+            claim.save(replace(last, stopped_as="paused", error=""), release=True)
         else:
-            failed = replace(last, halt="failed", error=redact(str(error) or type(error).__name__))
-            claim.save(failed, leave=True, withdraw=not getattr(error, "transient", False))
+            failed = replace(last, stopped_as="failed", error=redact(str(error) or type(error).__name__))
+            claim.save(failed, release=True, withdraw=not getattr(error, "transient", False))
     except Superseded as newer:
         return newer
     except Exception:  # safety doesn't rest on it

@@ -36,7 +36,7 @@ class Plan:
     reconnect: float = 300.0
     asked: Literal["", "pause"] = ""
     """What is asked of this very object, by a signal handler say: heard between two batches."""
-    admit: Callable[[Record], None] | None = None
+    precondition: Callable[[Record], None] | None = None
     """Shown the record that a claim is about to go into; raises to refuse."""
 
     def begin(self) -> Checkpoint:
@@ -46,7 +46,7 @@ class Plan:
         if self.transform is not None:
             empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
             written = self.transform(empty).schema
-        return Checkpoint(source=identity, schema=schema, written=written, definition=self.definition)
+        return Checkpoint(source=identity, schema=schema, output_schema=written, definition=self.definition)
 
     def read(self, last: Checkpoint) -> Generator[Batch, None, None]:
         """The batches after the checkpoint, transformed."""
@@ -55,7 +55,7 @@ class Plan:
             if self.transform is None:
                 yield batch
             else:
-                yield replace(batch, rows=_cast(self.transform(batch.rows), last.written))
+                yield replace(batch, rows=_cast(self.transform(batch.rows), last.output_schema))
 
     def check(self, last: Checkpoint) -> Checkpoint:
         """The checkpoint to go on from; other options, or another source, than the run began with are refused."""

@@ -48,20 +48,20 @@ class Opening:
             except Superseded as error:
                 if not error.epoch:
                     raise
-                claim.renew(error.epoch)  # refused if my store knows a newer claim as well
+                claim.raise_epoch(error.epoch)  # refused if my store knows a newer claim as well
         return self._open(claim)
 
     def save(self, claim: Claim, writer: Writer) -> Checkpoint:
         """The claim has outlived the opening; otherwise what the opening made goes again."""
         held = writer.last
-        last = replace(held, halt="", error="", previous=None if held.outcome == "completed" else held.previous)
+        last = replace(held, stopped_as="", error="", previous=None if held.outcome == "completed" else held.previous)
         self.called_off = (self.terminate or claim.last.outcome == "terminated") and claim.last.was_put_back(held)
         try:
             claim.save(last)
         except Superseded:
-            writer.undo()
+            writer.discard()
             raise
-        writer.saved()
+        writer.accepted()
         self.again = True
         return last
 
@@ -79,15 +79,15 @@ class Opening:
             return self._open_to_undo(claimant, last)
         if not last.outcome:
             plan.agreed(last)  # here already: with other options the sink would look for what isn't there
-        if not last.number or (last.over and (restart or last.outcome == "terminated")):
+        if not last.number or (last.finished and (restart or last.outcome == "terminated")):
             last = self._first(last)
         writer = plan.sink.open(claimant, last)
         held = writer.last
         decided = last.outcome == "terminated" and last.was_put_back(held)  # only that it is over wasn't saved yet
-        if self.again or decided or not (held.over and held.outcome == "completed"):
+        if self.again or decided or not (held.finished and held.outcome == "completed"):
             return writer
         try:
-            first = self._first(held) if restart or plan.stale(held) or not writer.stands() else None
+            first = self._first(held) if restart or plan.stale(held) or not writer.is_published() else None
             if first is None:
                 plan.same_rows(held)
         except BaseException:
@@ -111,7 +111,7 @@ class Opening:
             writer = self.plan.sink.open(claimant, nothing)
         if not writer.last.number:
             with writer:
-                writer.clear()  # a crash may have left what was made before the first checkpoint
+                writer.clean_up()  # a crash may have left what was made before the first checkpoint
             raise UnknownRun(
                 f"No run {self.plan.name!r} is known to the store or to the target.",
                 safe="Nothing was changed.",

@@ -72,7 +72,7 @@ class CsvSink:
 
     def open(self, claim: Claimant, last: Checkpoint) -> FileWriter:
         """Fence, recover, and go on after the committed length."""
-        schema = last.written or last.schema
+        schema = last.output_schema or last.schema
         text = _Text(schema, self._delimiter, self._null, self._safe) if schema is not None else None
         head = text.header() if text is not None and self.header else b""
         encode: Callable[[Batch], memoryview] = text.encode if text is not None else _unreachable

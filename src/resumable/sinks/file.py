@@ -56,13 +56,13 @@ class FileWriter:
             raise
         return cls(file, last, if_exists, encode)
 
-    def saved(self) -> None:
+    def accepted(self) -> None:
         """Remove what a takeover or a crash has left of older claims; one may have come after the run was over."""
         self._file.sweep(keep=True)
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         """Remove the file if this opening made it."""
-        self._file.undo()
+        self._file.discard()
 
     def write(self, batch: Batch) -> tuple[Reject, ...]:
         """Append the rows."""
@@ -85,11 +85,11 @@ class FileWriter:
         self.last = checkpoint
         return checkpoint
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         """Remove the run's partial files."""
         self._file.sweep()
 
-    def stands(self) -> bool:
+    def is_published(self) -> bool:
         """Whether the target is there, and not empty if anything was written to it."""
         target, length = self._file.target, (self.last.sink or {}).get("length", 0)
         if length and target.is_file() and not target.stat().st_size:
@@ -127,7 +127,7 @@ def _begin(file: PartialFile, last: Checkpoint, if_exists: IfExists, head: bytes
         file.append(head)
         file.sync()
     except BaseException:
-        file.undo()
+        file.discard()
         raise
     return last.next(sink=_state(file))
 

@@ -6,7 +6,7 @@ they are more than a megabyte.
 
 Laws kept here:
 
-* The rejects are durable before the rows that were read with them: their length is in the checkpoint's `aside`, which
+* The rejects are durable before the rows that were read with them: their length is in the checkpoint's `quarantine_state`, which
   the inner sink commits as it commits everything.
 * The inner sink is opened first, and fences. Its word may be older than the newest partial file, so no inode can be
   recorded: the run's newest partial by claim that holds the committed length is the one.
@@ -71,7 +71,7 @@ class QuarantineSink:
             file.close()
             try:
                 if not last.number and inner.last.number == 1:
-                    inner.undo()
+                    inner.discard()
             finally:
                 inner.__exit__(type(error), error, error.__traceback__)
             raise
@@ -97,14 +97,14 @@ class _QuarantineWriter:
     def last(self, checkpoint: Checkpoint) -> None:
         self._inner.last = checkpoint
 
-    def saved(self) -> None:
-        self._inner.saved()
-        if self._file.inode or self.last.over:  # decided and not yet over: `clear` still has to name the newest
+    def accepted(self) -> None:
+        self._inner.accepted()
+        if self._file.inode or self.last.finished:  # decided and not yet over: `clean_up` still has to name the newest
             self._file.sweep(keep=True)
 
-    def undo(self) -> None:
-        self._inner.undo()
-        self._file.undo()
+    def discard(self) -> None:
+        self._inner.discard()
+        self._file.discard()
 
     def write(self, batch: Batch) -> tuple[Reject, ...]:
         refused = self._inner.write(batch)
@@ -123,21 +123,21 @@ class _QuarantineWriter:
         if checkpoint.outcome:
             return self._inner.commit(checkpoint)
         self._file.sync()
-        return self._inner.commit(replace(checkpoint, aside={"length": self._file.length}))
+        return self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))
 
     def publish(self, checkpoint: Checkpoint) -> Checkpoint:
         return self._inner.publish(checkpoint)
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         # Before the inner sink's: once that has said that all is over, nobody calls again.
         length = _length(self.last)
         if self.last.outcome == "completed" and length:
             self._name_it(length)
         self._file.sweep()
-        self._inner.clear()
+        self._inner.clean_up()
 
-    def stands(self) -> bool:
-        return self._inner.stands()
+    def is_published(self) -> bool:
+        return self._inner.is_published()
 
     def __enter__(self) -> Self:
         self._inner.__enter__()
@@ -164,7 +164,7 @@ class _QuarantineWriter:
 
 
 def _length(last: Checkpoint) -> int:
-    return last.aside["length"] if last.aside else 0
+    return last.quarantine_state["length"] if last.quarantine_state else 0
 
 
 def _recover(file: PartialFile, length: int) -> None:

@@ -41,4 +41,4 @@ def add(store: CheckpointStore) -> None:
 
 def _more(record: Record | None) -> Record:
     record = record or Record()
-    return Record(record.version + 1, beat=record.beat + 1)
+    return Record(record.version + 1, heartbeat=record.heartbeat + 1)

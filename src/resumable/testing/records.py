@@ -27,13 +27,13 @@ def full_record(position: Json = None) -> Record:
         rejected=3,
         fraction=0.1 + 0.2,
         sink={"staging": "resumable_x"},
-        aside={"length": 17},
+        quarantine_state={"length": 17},
         source={"size": 1, "head": "注文"},
         schema=schema,
-        written=schema,
+        output_schema=schema,
         definition={"target": "postgresql://me@host/shop", "options": {"every": 1.0}},
         sessions=(Session(1.5, 2.25, 3),),
-        halt="failed",
+        stopped_as="failed",
         error='it\'s "broken"',
     )
     owner = Owner("host", "boot", "pid:[1]", 12, "345", 1.5)

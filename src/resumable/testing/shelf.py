@@ -41,9 +41,9 @@ class _Hand:
     def last(self, checkpoint: Checkpoint) -> None:
         self._shelf.held = checkpoint
 
-    def saved(self) -> None: ...
+    def accepted(self) -> None: ...
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         self._shelf.held = Checkpoint()
 
     def write(self, batch: Batch) -> tuple[Reject, ...]:
@@ -59,10 +59,10 @@ class _Hand:
         self._shelf.rows, self.last = self._shelf.staged, checkpoint
         return checkpoint
 
-    def clear(self) -> None:
-        self.last = replace(self.last, over=True)
+    def clean_up(self) -> None:
+        self.last = replace(self.last, finished=True)
 
-    def stands(self) -> bool:
+    def is_published(self) -> bool:
         return True
 
     def __enter__(self) -> _Hand:

@@ -59,8 +59,8 @@ class SinkContract(SuccessiveRuns):
             for epoch in (2, 3):
                 with trial.open(epoch) as writer:
                     trial.finish(writer)
-                    writer.clear()
-                    check(writer.stands(), "What was published is there, and `stands` says that it isn't")
+                    writer.clean_up()
+                    check(writer.is_published(), "What was published is there, and `is_published` says that it isn't")
 
     def test_an_older_claim_changes_nothing(self) -> None:
         """A writer that was taken over: commit and publish are `Superseded`, and nothing that it does has any effect."""
@@ -69,8 +69,8 @@ class SinkContract(SuccessiveRuns):
             "publish": lambda writer, last, batch: writer.publish(last.next(outcome="completed")),
             "write": lambda writer, last, batch: writer.write(batch),
             "terminate": lambda writer, last, batch: writer.commit(last.next(outcome="terminated")),
-            "clear": lambda writer, last, batch: writer.clear(),
-            "undo": lambda writer, last, batch: writer.undo(),
+            "clean_up": lambda writer, last, batch: writer.clean_up(),
+            "discard": lambda writer, last, batch: writer.discard(),
         }
         for name, act in acts.items():
             with told(f"{name} under an older claim"), self._goes_on() as trial, trial.open(1) as older:
@@ -113,22 +113,22 @@ class SinkContract(SuccessiveRuns):
                 trial.last = Checkpoint(number=number, outcome="terminated", schema=self.rows.schema)
                 with told(f"Opened with number {number} and an outcome"), trial.open(1) as writer:
                     equal(before, self.image(trial.folder), "What is there")
-                    writer.clear()
-                    writer.clear()
+                    writer.clean_up()
+                    writer.clean_up()
                     equal(before, self.image(trial.folder), "What is there after it was cleared")
 
     def test_what_a_refused_opening_made_is_undone(self) -> None:
-        """`undo` takes back what this very opening made: a new run leaves nothing, an old one loses nothing."""
+        """`discard` takes back what this very opening made: a new run leaves nothing, an old one loses nothing."""
         with self._goes_on() as trial:
             before = self.image(trial.folder)
             with trial.open(1) as writer:
-                writer.undo()
+                writer.discard()
             equal(before, self.image(trial.folder), "What is there after a run's first opening was undone")
             with trial.open(2) as writer:
                 trial.save(writer)
                 trial.step(writer)
             with trial.open(3) as writer:
-                writer.undo()  # the store has what was saved before, and nothing of this opening
+                writer.discard()  # the store has what was saved before, and nothing of this opening
             with trial.open(4) as writer:
                 _at(trial, writer)
 

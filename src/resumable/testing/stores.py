@@ -54,10 +54,13 @@ class StoreContract(DamagedStore):
             check(not store.swap("orders", 1, Record(2)), "A record that isn't there was replaced")
             check(store.swap("orders", 0, Record(1)), "The first record was refused")
             for wrong in (0, 2):
-                check(not store.swap("orders", wrong, Record(wrong + 1, beat=5)), f"Version 1 went for version {wrong}")
+                check(
+                    not store.swap("orders", wrong, Record(wrong + 1, heartbeat=5)),
+                    f"Version 1 went for version {wrong}",
+                )
             equal(Record(1), self.store(folder).load("orders"), "The record after swaps that were refused")
             check(store.swap("orders", 1, Record(2)), "The right version was refused")
-            check(not store.swap("orders", 1, Record(2, beat=5)), "The same version was replaced twice")
+            check(not store.swap("orders", 1, Record(2, heartbeat=5)), "The same version was replaced twice")
             equal(Record(2), self.store(folder).load("orders"), "The record after a swap")
 
     def test_a_record_is_removed_by_its_version(self) -> None:
@@ -85,10 +88,13 @@ class StoreContract(DamagedStore):
         """Slashes, dots, NUL, case, Unicode forms, lone surrogates, any length: each name has its own record."""
         with world() as folder:
             for number, name in enumerate(NAMES):
-                check(self.store(folder).swap(name, 0, Record(1, beat=number)), f"{name!r} was taken for another name")
+                check(
+                    self.store(folder).swap(name, 0, Record(1, heartbeat=number)),
+                    f"{name!r} was taken for another name",
+                )
             equal(sorted(NAMES), self.store(folder).names(), "The names")
             for number, name in enumerate(NAMES):
-                equal(Record(1, beat=number), self.store(folder).load(name), f"The record of {name!r}")
+                equal(Record(1, heartbeat=number), self.store(folder).load(name), f"The record of {name!r}")
             for number, name in enumerate(NAMES):
                 check(self.store(folder).swap(name, 1, None), f"{name!r} wasn't removed")
                 equal(sorted(NAMES[number + 1 :]), self.store(folder).names(), f"The names without {name!r}")
@@ -188,7 +194,7 @@ class StoreContract(DamagedStore):
             with control.claim(self.store(folder), "run") as claim:
                 line.say("claimed")
                 _hear(claim)
-                claim.leave()
+                claim.release()
                 return claim.asked
 
         with Process(run) as runner:
@@ -221,13 +227,13 @@ class StoreContract(DamagedStore):
         """Whoever was taken over is refused, and what the newer claim saved stays; so is one whose record is gone."""
         with world() as folder, control.claim(self.store(folder), "run") as older:
             older.save(older.last.next(rows=1))
-            with control.claim(self.store(folder), "run", takeover=True, beat=False) as newer:
+            with control.claim(self.store(folder), "run", takeover=True, heartbeat=False) as newer:
                 newer.save(newer.last.next(rows=10))
                 refused(Superseded, lambda: older.save(older.last.next(rows=2)), "A save under an older claim")
-                refused(Superseded, older.leave, "Leaving under an older claim")
+                refused(Superseded, older.release, "Leaving under an older claim")
                 found = self.store(folder).load("run")
                 equal((10, newer.id), (found and found.checkpoint.rows, found and found.claim), "Rows and claim")
-                newer.forget()
+                newer.delete()
                 refused(Superseded, lambda: newer.save(newer.last), "A save after the record was removed")
                 equal(None, self.store(folder).load("run"), "The record that was removed")
 
@@ -271,7 +277,7 @@ class StoreContract(DamagedStore):
 
     def _sum(self, folder: Path) -> None:
         record = self.store(folder).load("sum") or Record()
-        equal(PROCESSES * EACH, record.beat, f"{PROCESSES} times {EACH} additions, each of which was told True")
+        equal(PROCESSES * EACH, record.heartbeat, f"{PROCESSES} times {EACH} additions, each of which was told True")
 
 
 def _hear(claim: control.Claim) -> None:

@@ -86,16 +86,16 @@ class SuccessiveRuns(KilledRuns):
 
 
 def _memory(last: Checkpoint | None) -> Memory:
-    return None if last is None else (last.number, last.rows, last.outcome, last.over)
+    return None if last is None else (last.number, last.rows, last.outcome, last.finished)
 
 
 def _undone(trial: Trial, writer: Writer) -> None:
-    writer.undo()
+    writer.discard()
 
 
 def _called_off(trial: Trial, writer: Writer) -> None:
     trial.terminate(writer)
-    writer.clear()
+    writer.clean_up()
 
 
 def _called_off_later(trial: Trial, writer: Writer) -> None:
@@ -118,7 +118,7 @@ def _decided(trial: Trial, writer: Writer) -> None:
     writer.__exit__(None, None, None)
     for epoch in (4, 5):
         with trial.open(epoch) as following:
-            following.clear()
+            following.clean_up()
 
 
 def _unsaved(trial: Trial, writer: Writer) -> None:

@@ -25,7 +25,7 @@ RUN = "contract"
 """The name of the run."""
 
 Act = Literal["run", "restart", "terminate"]
-CALLS = ("saved", "undo", "write", "commit", "sift", "publish", "clear", "stands")
+CALLS = ("accepted", "discard", "write", "commit", "sift", "publish", "clean_up", "is_published")
 
 
 class Trial:
@@ -62,9 +62,9 @@ class Trial:
         """The completed run that is found by somebody who knows nothing; None if the target remembers none."""
         try:
             with self._open(epoch, self.first(), frozenset(), takeover=False) as writer:
-                if writer.last.over:
+                if writer.last.finished:
                     return writer.last
-                writer.undo()
+                writer.discard()
         except Refused:  # it may not be replaced
             pass
         return None
@@ -75,7 +75,7 @@ class Trial:
         assert self.last is not None
         if not self.last.outcome:
             self.last = writer.commit(self.last.next(outcome="terminated"))
-        writer.clear()
+        writer.clean_up()
 
     def _open(self, epoch: int, last: Checkpoint, known: frozenset[ClaimId], takeover: bool) -> Writer:
         claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), control.me(), known, takeover, "the contract's store")
@@ -84,7 +84,7 @@ class Trial:
     def save(self, writer: Writer) -> None:
         """What a session does with a writer before all else."""
         self.last = writer.last
-        writer.saved()
+        writer.accepted()
 
     def batches(self) -> list[Batch]:
         """What comes after what was saved last."""
@@ -129,7 +129,7 @@ class Trial:
         if not self.last.outcome:
             self.complete(writer)
             self.last = writer.publish(self.last.next(outcome="completed", previous=None))
-        writer.clear()
+        writer.clean_up()
 
     # --------------------------------------------------------------------------------------------- whole runs
 

@@ -150,7 +150,7 @@ def test_what_an_opening_made_can_be_undone(world: World) -> None:
     schema = pa.schema([("id", pa.int64()), ("word", pa.string())])
     with SqlSink(world.bob.url, "orders", if_exists="append").open(claimant(1), Checkpoint(schema=schema)) as writer:
         assert before != images.dump(world.admin)
-        writer.undo()
+        writer.discard()
     assert before == images.dump(world.admin)
 
 
@@ -235,7 +235,7 @@ def test_leftovers_of_another_role_do_not_stop_a_run(world: World) -> None:
         writer.write(batch([{"id": 7}], schema=schema))
         writer.commit(writer.last.next(rows=1, complete=True))
         writer.publish(writer.last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     assert world.table() == [(0,), (7,)]
 
 

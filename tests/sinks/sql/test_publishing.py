@@ -92,7 +92,7 @@ def test_terminate_leaves_schema_rows_grants_and_sequences_as_they_were(target: 
         with pytest.raises(ResumableError):
             publish(writer)
         terminate(writer)
-        writer.clear()
+        writer.clean_up()
     assert target.dump() == before
     assert target.staging() == []
 
@@ -132,7 +132,7 @@ def test_the_application_s_next_row_does_not_collide_with_ids_that_were_supplied
             writer.write(batch(part((7, 70, 700), (3, 30, 300), schema=schema)))
             writer.commit(writer.last.next(rows=2, complete=True))
             publish(writer)
-            writer.clear()
+            writer.clean_up()
         target.do("INSERT INTO more (name) VALUES ('next')")
         assert target.all("SELECT id, a, b FROM more WHERE name = 'next'") == [(8, 71, 295)]
 
@@ -263,7 +263,7 @@ def test_domains_enums_json_uuids_and_arrays_take_text(postgres: str) -> None:
             assert "s3cret" not in str(caught.value)
         writer.commit(writer.last.next(rows=1, complete=True))
         publish(writer)
-        writer.clear()
+        writer.clean_up()
     assert target.all("SELECT m, s, CAST(n AS text) FROM orders") == [("ok", 9, "12345678901234567890.123456789")]
 
 
@@ -437,7 +437,7 @@ def test_a_table_that_somebody_makes_meanwhile_is_not_touched(target: Target) ->
             publish(writer)
         target.do("ALTER TABLE orders RENAME TO theirs")
         publish(writer)
-        writer.clear()
+        writer.clean_up()
     assert target.all("SELECT * FROM orders") == [(1, "a")]
 
 

@@ -78,8 +78,8 @@ def test_a_new_table_is_hidden_until_published_and_then_has_every_row_in_order(t
         assert target.tables() == {"resumable_ledger", *target.staging()}
         assert len(target.staging()) == 1
         assert writer.publish(done.next(outcome="completed")).outcome == "completed"
-        writer.clear()
-        assert writer.stands()
+        writer.clean_up()
+        assert writer.is_published()
     assert orders(target) == rows(1, 2000)
     assert target.tables() == {"orders", "resumable_ledger"}
 
@@ -116,8 +116,8 @@ def test_publishing_again_after_a_crash_changes_nothing(target: Target) -> None:
     with sink.open(claimant(2, 1), last) as writer:
         assert writer.last.outcome == "completed"
         assert writer.publish(writer.last.next(outcome="completed")) == writer.last
-        writer.saved()
-        writer.clear()
+        writer.accepted()
+        writer.clean_up()
     assert orders(target) == rows(1, 5)
     assert target.staging() == []
 
@@ -169,7 +169,7 @@ def test_a_run_that_is_over_writes_nothing_more(sqlite_url: str) -> None:
     target, sink = Target(sqlite_url), SqlSink(sqlite_url, "t")
     with start(sink, SCHEMA) as writer:
         writer.publish(writer.last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
         assert [(None, None)] == target.all("SELECT owner, backend FROM resumable_ledger")
         with contextlib.closing(sqlite3.connect(target.path)) as another:
             before = another.execute("PRAGMA data_version").fetchone()
@@ -181,9 +181,9 @@ def test_a_run_is_loaded_once_from_whatever_store(target: Target) -> None:
     """The ledger row outlives completion: a store that knows nothing is told that it is done."""
     sink = SqlSink(target.url, "orders")
     done = load(sink, part(1, 5))
-    assert done.over
+    assert done.finished
     with sink.open(claimant(9), Checkpoint(schema=SCHEMA)) as writer:
-        assert (writer.last.outcome, writer.last.over, writer.last.rows) == ("completed", True, 5)
+        assert (writer.last.outcome, writer.last.finished, writer.last.rows) == ("completed", True, 5)
     assert orders(target) == rows(1, 5)
 
 
@@ -194,11 +194,11 @@ def test_a_new_run_after_a_completed_one_is_begun_only_knowingly(target: Target)
     done = load(sink, part(1, 5))
     with sink.open(claimant(2, 1), Checkpoint(schema=SCHEMA, claim=done.claim)) as writer:
         assert (writer.last.number, writer.last.outcome) == (1, "")
-        writer.saved()
+        writer.accepted()
         writer.write(batch(part(6, 7)))
         writer.commit(writer.last.next(rows=2, complete=True))
         writer.publish(writer.last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     assert orders(target) == rows(1, 7)
 
 
@@ -209,7 +209,7 @@ def test_what_the_store_knows_and_the_target_does_not_is_never_a_start_from_zero
         sink.open(claimant(2, 1), Checkpoint(number=7, rows=70, schema=SCHEMA))
     with sink.open(claimant(2, 1), Checkpoint(number=7, outcome="terminated", schema=SCHEMA)) as writer:
         assert writer.last.number == 7
-        writer.clear()
+        writer.clean_up()
     assert target.tables() == set()
 
 
@@ -237,11 +237,11 @@ def test_a_refused_first_save_undoes_only_what_the_opening_made(target: Target) 
     """Row, staging and ledger go again; a row that was taken over meanwhile stays."""
     before, sink, new = target.dump(), SqlSink(target.url, "orders"), Checkpoint(schema=SCHEMA)
     with sink.open(claimant(1), new) as writer:
-        writer.undo()
+        writer.discard()
     assert target.dump() == before
     with sink.open(claimant(2), new) as late, sink.open(claimant(3, 2), new) as writer:
-        late.undo()
-        writer.saved()
+        late.discard()
+        writer.accepted()
         writer.write(batch(part(1, 3)))
         writer.commit(writer.last.next(rows=3))
 
@@ -265,11 +265,11 @@ def test_staging_that_was_swept_before_anything_was_in_it_is_made_again(target: 
         last = writer.last
     target.do(f'DROP TABLE "{target.staging()[0]}"')
     with sink.open(claimant(2, 1), last) as writer:
-        writer.saved()
+        writer.accepted()
         writer.write(batch(part(1, 3)))
         writer.commit(writer.last.next(rows=3, complete=True))
         writer.publish(writer.last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     assert orders(target) == rows(1, 3)
 
 
@@ -361,11 +361,11 @@ def test_a_runner_that_was_stopped_inside_its_transaction_is_ended_by_the_next(
         stuck._ledger.write(claimant(1).id, 1, stuck.last.next(rows=3))  # ... and here it was stopped
         with sink.open(claimant(2, 1), stuck.last) as writer:
             assert writer.last.rows == 0
-            writer.saved()
+            writer.accepted()
             writer.write(batch(part(1, 2)))
             writer.commit(writer.last.next(rows=2, complete=True))
             writer.publish(writer.last.next(outcome="completed"))
-            writer.clear()
+            writer.clean_up()
     assert orders(target) == rows(1, 2)
 
 
@@ -379,11 +379,11 @@ def test_a_runner_that_was_stopped_while_it_writes_does_not_keep_the_next_from_p
     with contextlib.closing(stuck._c):
         stuck.write(batch(part(1, 3)))
         with sink.open(claimant(2, 1), stuck.last) as writer:
-            writer.saved()
+            writer.accepted()
             writer.write(batch(part(7, 9)))
             writer.commit(writer.last.next(rows=3, complete=True))
             writer.publish(writer.last.next(outcome="completed"))
-            writer.clear()
+            writer.clean_up()
     assert orders(target) == rows(7, 9)
 
 
@@ -422,7 +422,7 @@ def test_a_lock_on_the_target_is_waited_for_in_turns_and_then_named(
             with pytest.raises(TargetError, match=r"backend .* holds it"):
                 writer.publish(last.next(outcome="completed"))
         writer.publish(last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     engine.dispose()
     assert orders(target) == rows(1, 3)
 
@@ -557,7 +557,7 @@ def test_odd_names_are_quoted(target: Target) -> None:
         writer.write(batch(table))
         writer.commit(writer.last.next(rows=2, complete=True))
         writer.publish(writer.last.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     assert again.columns().keys() == set(names)
 
 
@@ -602,7 +602,7 @@ def test_rows_that_do_not_fit_are_put_aside_where_that_was_asked_for(target: Tar
         assert {r.column for r in refused if r.row == 51} == {"id"}
         done = writer.commit(writer.last.next(rows=200 - len(bad), complete=True))
         writer.publish(done.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     assert [i for (i,) in target.all("SELECT id FROM orders")] == [i for i in range(1, 201) if i not in bad]
 
 
@@ -655,7 +655,7 @@ def test_values_go_into_other_types_only_where_none_is_altered(target: Target) -
             assert (caught.value.row, caught.value.column) == (3, column)
         done = writer.commit(writer.last.next(rows=1, complete=True))
         writer.publish(done.next(outcome="completed"))
-        writer.clear()
+        writer.clean_up()
     assert target.all("SELECT a, b, c FROM orders") == [(5.0, 1234, 3)]
 
 

@@ -95,7 +95,7 @@ class _Faster(Exception):
 def _anew(row: Row, last: Checkpoint) -> bool:
     """Whether a run that is over is to be followed by a new one: begun by somebody who knew that it was over."""
     known = last.outcome or last.number > 0 or last.claim < row.checkpoint.claim
-    return row.checkpoint.over and not known
+    return row.checkpoint.finished and not known
 
 
 def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> Row | None:
@@ -107,8 +107,8 @@ def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> 
                 row = ledger.read(lock=True)
                 if row is None:
                     return None
-                _admit(row, claim, last)
-                if row.checkpoint.over:
+                _precondition(row, claim, last)
+                if row.checkpoint.finished:
                     return row
                 if refusal := c.dialect.withheld(c, (row.checkpoint.sink or {}).get("staging", "")):
                     raise TargetError(
@@ -135,7 +135,7 @@ def _force(
     with contextlib.suppress(SQLAlchemyError), c.reading():  # the whole table may be locked
         row = ledger.read()
     if row is not None:
-        _admit(row, claim, last)
+        _precondition(row, claim, last)
     if row is None or not row.backend or final:
         last_had = f"{row.owner}, which had the run last, or " if row and row.owner else ""
         raise _held(c, error, f"{last_had}another program") from None
@@ -150,7 +150,7 @@ def _held(c: Connection, error: BaseException, who: str) -> ResumableError:
     )
 
 
-def _admit(row: Row, claim: Claimant, last: Checkpoint) -> None:
+def _precondition(row: Row, claim: Claimant, last: Checkpoint) -> None:
     """Refuse where a newer claim has the row, or a stranger's that may live: one that my store doesn't know."""
     if row.claim > claim.id:
         raise superseded(claim.run, row)

@@ -82,7 +82,7 @@ class Birth:
 
 def written(last: Checkpoint) -> pa.Schema:
     """The schema of the rows that the sink is given."""
-    schema = last.written if last.written is not None else last.schema
+    schema = last.output_schema if last.output_schema is not None else last.schema
     if schema is None:
         raise UsageError("A new run needs a schema.", safe="Nothing was changed.", do="Begin it with a source.")
     return schema

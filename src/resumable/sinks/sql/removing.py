@@ -22,8 +22,8 @@ __all__ = ["remove", "say_over", "sweep_older"]
 def sweep_older(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Drop the staging tables of older claims, but not the one in use."""
     row = ledger.read(lock=True)
-    if row is not None and (row.claim == claim.id or row.checkpoint.over):
-        sweep(c, claim.run, claim.id, None if row.checkpoint.over else row.checkpoint.sink["staging"])
+    if row is not None and (row.claim == claim.id or row.checkpoint.finished):
+        sweep(c, claim.run, claim.id, None if row.checkpoint.finished else row.checkpoint.sink["staging"])
 
 
 def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: bool) -> None:
@@ -32,7 +32,7 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
     if only_just_begun and (row is None or row.claim != claim.id or row.number != 1):
         return
     _refuse_others(row, claim)
-    if row is not None and not row.checkpoint.over:
+    if row is not None and not row.checkpoint.finished:
         state = row.checkpoint.sink or {}
         if state.get("mode") == "direct" and c.dialect.kind(c, state["table"]) == "table":
             c.sql(f"DROP TABLE {c.qualified(state['table'])}")
@@ -47,10 +47,10 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
 def say_over(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Of a completed run only its ledger row stays, and says so."""
     row = ledger.read(lock=True)
-    over = row is not None and row.checkpoint.over
+    over = row is not None and row.checkpoint.finished
     if row is not None and not over:
         _refuse_others(row, claim)
-        ledger.write(row.claim, row.number, replace(row.checkpoint, over=True))
+        ledger.write(row.claim, row.number, replace(row.checkpoint, finished=True))
         ledger.rest(row.claim)  # with it: a run that is over writes nothing more
     if row is None or over or row.claim == claim.id:
         sweep(c, claim.run, claim.id, None)

@@ -199,7 +199,7 @@ class SqlSink:
             return self._at(c, now)
         assert then.schema is not None
         held = c.locate(then.table, then.schema)
-        loaded = last.outcome == "completed" and last.over
+        loaded = last.outcome == "completed" and last.finished
         if held.there if loaded else not last.outcome:
             was, is_ = (full_name(c.dialect.name, str(x.schema), x.table) for x in (then, now))
             back = f"For {was} say {then.table!r}, schema={then.schema!r} and name={run!r}. " if held.schema else ""

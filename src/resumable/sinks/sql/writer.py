@@ -162,17 +162,17 @@ class SqlWriter:
 
     # ---------------------------------------------------------------------------------- leaving no trace
 
-    def saved(self) -> None:
-        """See `Writer.saved`."""
+    def accepted(self) -> None:
+        """See `Writer.accepted`."""
         with self._c.errors("Older leftovers can't be swept"):
             self._patiently(lambda: sweep_older(self._c, self._ledger, self._claim))
 
-    def undo(self) -> None:
+    def discard(self) -> None:
         """See `Writer.undo`."""
         if self._seen.number == 0 and self.last.number == 1:
             self._remove(only_just_begun=True)
 
-    def clear(self) -> None:
+    def clean_up(self) -> None:
         """See `Writer.clear`."""
         self._forget()
         if self.last.outcome != "completed":
@@ -180,15 +180,15 @@ class SqlWriter:
             return
         with self._c.errors("What the run leaves can't be swept"):
             self._patiently(lambda: say_over(self._c, self._ledger, self._claim))
-        self.last = replace(self.last, over=True)
+        self.last = replace(self.last, finished=True)
 
     def _remove(self, *, only_just_begun: bool) -> None:
         with self._c.errors("What the run made can't be removed"):
             self._patiently(lambda: remove(self._c, self._ledger, self._claim, only_just_begun=only_just_begun))
             self._ledger.drop()
 
-    def stands(self) -> bool:
-        """See `Writer.stands`."""
+    def is_published(self) -> bool:
+        """See `Writer.is_published`."""
         with self._c.errors(f"Table {self._sink.table!r} can't be looked at"), self._c.reading():
             return self._here() and still_there(self._c, self._sink.table, self._sink.if_exists, self.last)
 
@@ -200,7 +200,7 @@ class SqlWriter:
     ) -> None:
         with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
             self._c.rollback()
-            if not self.last.over and not self._c.dialect.lost(self._c) and self._ledger.exists():
+            if not self.last.finished and not self._c.dialect.lost(self._c) and self._ledger.exists():
                 with self._c.transaction():
                     self._ledger.rest(self._claim.id)
         self._c.close()
