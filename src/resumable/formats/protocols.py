@@ -6,15 +6,15 @@ bytes lie, nor of runs and claims.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
 from resumable.checkpoint import Json
 from resumable.protocols import Batch
 
-__all__ = ["Decoder", "Encoder", "ReadableFile"]
+__all__ = ["Decoder", "Encoder", "MakeEncoder", "ReadableFile"]
 
 
 class ReadableFile(Protocol):
@@ -87,3 +87,7 @@ class Encoder(Protocol):
     def finish(self) -> bytes:
         """What a file ends with. Called once, after the last `seal`."""
         ...
+
+
+MakeEncoder: TypeAlias = Callable[[pa.Schema, Json], Encoder]
+"""Makes an encoder for rows of a schema, in the state that another one has left (None: it needs none, or is new)."""

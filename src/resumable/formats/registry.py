@@ -5,21 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import pyarrow as pa
-
-from resumable.checkpoint import Json
 from resumable.errors import UsageError
-from resumable.formats.csv.decoder import CsvDecoder
-from resumable.formats.csv.encoder import CsvEncoder, csv_style
-from resumable.formats.csv.options import csv_options
-from resumable.formats.protocols import Decoder, Encoder
+from resumable.formats.csv.decoder import csv_decoder
+from resumable.formats.csv.encoder import csv_encoder
+from resumable.formats.protocols import Decoder, MakeEncoder
 
-__all__ = ["FORMATS", "Format", "MakeEncoder", "find_format"]
-
-MakeEncoder = Callable[[pa.Schema, Json], Encoder]
-"""An encoder for rows of a schema, in the state that another one has left (None: a new file)."""
+__all__ = ["FORMATS", "Format", "find_format"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +28,8 @@ class Format:
     encoder: Callable[..., MakeEncoder]
 
 
-def _csv_decoder(**options: Any) -> Decoder:
-    return CsvDecoder(csv_options(**options))
-
-
-def _csv_encoder(**options: Any) -> MakeEncoder:
-    style = csv_style(**options)
-    return lambda schema, state: CsvEncoder(style, schema)
-
-
 FORMATS = {
-    "csv": Format("csv", "CSV", (".csv", ".tsv", ".txt"), _csv_decoder, _csv_encoder),
+    "csv": Format("csv", "CSV", (".csv", ".tsv", ".txt"), csv_decoder, csv_encoder),
 }
 
 

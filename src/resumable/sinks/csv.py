@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from resumable.files.place import IfExists
+from resumable.formats.csv.encoder import csv_encoder
 from resumable.formats.csv.options import usage_error
-from resumable.formats.registry import FORMATS
 from resumable.sinks.file import FileSink
 
 __all__ = ["CsvSink"]
@@ -32,6 +32,5 @@ class CsvSink(FileSink):
     ) -> None:
         if if_exists not in ("fail", "replace"):
             raise usage_error(f"if_exists={if_exists!r} is not for files.", "Say if_exists='fail' or 'replace'.")
-        csv = FORMATS["csv"]
-        encoder = csv.encoder(delimiter=delimiter, header=header, null=null, spreadsheet_safe=spreadsheet_safe)
-        super().__init__(path, encoder, title=csv.title, if_exists=if_exists)
+        encoder = csv_encoder(delimiter=delimiter, header=header, null=null, spreadsheet_safe=spreadsheet_safe)
+        super().__init__(path, encoder, title="CSV", if_exists=if_exists)

@@ -18,8 +18,7 @@ from resumable.checkpoint import Checkpoint, Json
 from resumable.errors import Superseded
 from resumable.files.local import LOCAL
 from resumable.files.place import IfExists, Partial, Place
-from resumable.formats.protocols import Encoder
-from resumable.formats.registry import MakeEncoder
+from resumable.formats.protocols import Encoder, MakeEncoder
 from resumable.protocols import Batch, Claimant, Reject
 
 __all__ = ["FileSink", "FileWriter"]

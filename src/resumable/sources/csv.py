@@ -8,8 +8,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from resumable.formats.csv.decoder import CsvDecoder
-from resumable.formats.csv.options import MAX_RECORD, csv_options, one_of
+from resumable.formats.csv.decoder import csv_decoder
+from resumable.formats.csv.options import MAX_RECORD, one_of
 from resumable.protocols import MAX_BYTES, MAX_ROWS
 from resumable.sources.file import FileSource
 
@@ -49,7 +49,7 @@ class CsvSource(FileSource):
         block_size: int = MAX_BYTES // 4,
         block_rows: int = MAX_ROWS,
     ) -> None:
-        options = csv_options(
+        decoder = csv_decoder(
             columns=columns,
             expected=expected,
             null_values=null_values,
@@ -64,5 +64,5 @@ class CsvSource(FileSource):
             block_rows=block_rows,
         )
         one_of("identity", identity, "sampled", "full")
-        super().__init__(path, CsvDecoder(options), identity=identity)
+        super().__init__(path, decoder, identity=identity)
         self.max_record = max_record

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from resumable.formats.checksums import checksum
 from resumable.formats.csv.bad_rows import refuse
 from resumable.formats.csv.cutter import Block
 from resumable.formats.csv.file import CsvFile
-from resumable.formats.csv.options import CsvOptions, quoted_list, usage_error
+from resumable.formats.csv.options import CsvOptions, csv_options, quoted_list, usage_error
 from resumable.formats.csv.parser import Parser, StringColumns
 from resumable.formats.known import known
 from resumable.formats.protocols import ReadableFile
@@ -31,12 +32,17 @@ from resumable.formats.text_values import infer
 from resumable.formats.type_names import readable, type_name
 from resumable.protocols import Batch, Reject
 
-__all__ = ["CsvDecoder"]
+__all__ = ["CsvDecoder", "csv_decoder"]
 
 SAMPLE = 4 * 2**20
 """Bytes from which types are inferred."""
 _LONGEST_REJECT = 2**20  # bytes of a bad row whose text is stored
 _CHECKED = 2**16  # bytes that a resume reads again behind a line that is too long to be held
+
+
+def csv_decoder(**options: Any) -> CsvDecoder:
+    """A decoder that takes the options of `CsvSource`."""
+    return CsvDecoder(csv_options(**options))
 
 
 class CsvDecoder:

@@ -16,41 +16,32 @@ A row of one NULL column is an empty line. Nested values, durations and interval
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resumable.errors import BadRow, TargetError
 from resumable.formats.csv.options import usage_error
 from resumable.formats.csv.to_text import all_bytes, as_text, has_text, plain_array, plain_type
+from resumable.formats.protocols import MakeEncoder
 from resumable.protocols import Batch
 
-__all__ = ["CsvEncoder", "CsvStyle", "csv_style"]
+__all__ = ["CsvEncoder", "csv_encoder"]
 
 PIECE = 2**28
 """Bytes of rows turned into text at a time: Arrow's strings end at 2**31, and text may be longer than its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class CsvStyle:
-    """How a file is written; see `CsvSink`."""
-
-    delimiter: str
-    header: bool
-    null: str
-    spreadsheet_safe: bool
-
-
-def csv_style(*, delimiter: str = ",", header: bool = True, null: str = "", spreadsheet_safe: bool = False) -> CsvStyle:
-    """What these arguments of `CsvSink` mean. Raises `UsageError`."""
+def csv_encoder(
+    *, delimiter: str = ",", header: bool = True, null: str = "", spreadsheet_safe: bool = False
+) -> MakeEncoder:
+    """What makes the encoders of one file, with the options of `CsvSink`. Raises `UsageError`."""
     if len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii() or delimiter == "\0":
         raise usage_error(
             f"{delimiter!r} can't be a delimiter.", "Use one ASCII character that isn't a quote or line end."
         )
     if any(c in null for c in f'"\r\n{delimiter}'):
         raise usage_error(f"{null!r} can't stand for NULL.", "Use a word without quotes, delimiters and line ends.")
-    return CsvStyle(delimiter, header, null, spreadsheet_safe)
+    return lambda schema, state: CsvEncoder(schema, delimiter, null, header=header, safe=spreadsheet_safe)
 
 
 class CsvEncoder:
@@ -58,9 +49,8 @@ class CsvEncoder:
 
     state = None
 
-    def __init__(self, style: CsvStyle, schema: pa.Schema) -> None:
-        self._delimiter, self._null, self._safe = style.delimiter, style.null, style.spreadsheet_safe
-        self._header = style.header
+    def __init__(self, schema: pa.Schema, delimiter: str, null: str, *, header: bool, safe: bool) -> None:
+        self._delimiter, self._null, self._header, self._safe = delimiter, null, header, safe
         self._names = schema.names
         if not self._names:
             raise _type_error("A CSV file needs at least one column.")
@@ -69,9 +59,9 @@ class CsvEncoder:
                 raise _type_error(
                     f"CSV can't hold column {field.name!r} of type {field.type} so that it reads back the same."
                 )
-        special = rf'[\x{ord(style.delimiter):02x}"\r\n]'
+        special = rf'[\x{ord(delimiter):02x}"\r\n]'
         self._special = rf"{special}|^\x{{FEFF}}"
-        self._marks = [style.delimiter.encode(), b'"', b"\r", b"\n", "\ufeff".encode()]
+        self._marks = [delimiter.encode(), b'"', b"\r", b"\n", "\ufeff".encode()]
 
     def begin(self) -> bytes:
         """The line of column names, if there is to be one."""
