@@ -1,0 +1,17 @@
+"""The test of own_place.py."""
+
+from pathlib import Path
+
+import own_place
+
+from resumable.testing import PlaceContract
+
+
+class TestMemoryPlace(PlaceContract):
+    """A new memory for each test."""
+
+    def place(self, folder: Path) -> own_place.MemoryPlace:
+        return own_place.MemoryPlace()
+
+    def path(self, folder: Path) -> str:
+        return "file"
