@@ -15,3 +15,6 @@ class TestMemoryPlace(PlaceContract):
 
     def path(self, folder: Path) -> str:
         return "file"
+
+    def image(self, place: own_place.MemoryPlace, folder: Path) -> object:
+        return {path: data for path, (_, data) in place.files.items()}, list(place.uploads)

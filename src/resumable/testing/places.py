@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from resumable.checkpoint import ClaimId, Json
 from resumable.errors import AlreadyRunning, SourceError, Superseded, TargetChanged, TargetExists
-from resumable.files.place import IfExists, Partial, Place
+from resumable.files.place import Partial, Place
 from resumable.testing.checks import check, equal, refused, world
+from resumable.testing.place_trial import PlaceTrial, write
 
 __all__ = ["PlaceContract"]
 
@@ -33,6 +33,10 @@ class PlaceContract:
 
     def path(self, folder: Path) -> str:
         """A path in it at which nothing is."""
+        raise NotImplementedError
+
+    def image(self, place: Any, folder: Path) -> object:
+        """All there is in the place, comparable with ==: what is half written, too."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -62,7 +66,7 @@ class PlaceContract:
         with self._trial() as trial:
             file = trial.begin()
             for _ in range(3):
-                _write(file, b"more")
+                write(file, b"more")
             equal(None, trial.content(), "What is there before it is published")
             file.publish("fail")
             file.publish("fail")
@@ -74,17 +78,17 @@ class PlaceContract:
         for durable in (True, False):
             with self._trial() as trial:
                 file = trial.begin()
-                state = _write(file, b"committed,")
+                state = write(file, b"committed,")
                 file.append(FLOOD)
                 if durable:
                     file.sync()
                 file.close()
                 file = trial.again(2, state)
                 file.sweep(keep=True)
-                state = _write(file, b"and ")
+                state = write(file, b"and ")
                 file.close()
                 file = trial.again(3, state)
-                _write(file, b"more")
+                write(file, b"more")
                 file.publish("fail")
                 equal(b"committed,and more", trial.content(), "What was published")
 
@@ -99,7 +103,7 @@ class PlaceContract:
         for name, act in acts.items():
             with self._trial() as trial:
                 older = trial.begin()
-                state = _write(older, b"committed,")
+                state = write(older, b"committed,")
                 newer = trial.again(2, state, takeover=True)
                 with suppress(Superseded):
                     older.append(FLOOD)
@@ -109,7 +113,7 @@ class PlaceContract:
                     act(older)
                 older.close()
                 refused(Superseded, trial.file(1).fence, "`fence` under an older claim")
-                _write(newer, b"more")
+                write(newer, b"more")
                 newer.publish("fail")
                 equal(b"committed,more", trial.content(), f"What was published, after {name} under an older claim")
 
@@ -117,19 +121,20 @@ class PlaceContract:
         """Without takeover: `AlreadyRunning`, and it goes on."""
         with self._trial() as trial:
             file = trial.begin()
-            state = _write(file, b"one,")
+            state = write(file, b"one,")
             refused(AlreadyRunning, lambda: trial.again(2, state), "Opening what somebody writes")
-            _write(file, b"two")
+            write(file, b"two")
             file.publish("fail")
             equal(b"one,two", trial.content(), "What was published")
 
     def test_an_opening_that_is_undone_leaves_what_was_there(self) -> None:
         """A new file is gone; of one that was taken over, the committed bytes are found by the next."""
         with self._trial() as trial:
+            before = trial.image()
             trial.begin().discard()
-            equal(None, trial.content(), "What is there after a beginning that was undone")
+            equal(before, trial.image(), "What is there after a beginning that was undone")
             file = trial.begin(2)
-            state = _write(file, b"committed")
+            state = write(file, b"committed")
             trial.again(3, state, takeover=True).discard()
             file.close()
             file = trial.again(4, state)
@@ -138,21 +143,22 @@ class PlaceContract:
 
     def test_what_was_published_is_found_again(self) -> None:
         """Its writer died before it could say so: `recover` knows, and clearing up takes nothing of it away."""
-        with self._trial() as trial:
-            file = trial.begin()
-            state = _write(file, b"all")
-            file.publish("fail")
-            file.close()
-            file = trial.file(2)
-            check(file.recover(state, takeover=False, complete=True), "`recover` doesn't find what was published")
-            file.sweep()
-            equal(b"all", trial.content(), "What is there after it was cleared")
+        for if_exists in ("fail", "replace"):
+            with self._trial() as trial:
+                file = trial.begin()
+                state = write(file, b"all")
+                file.publish(if_exists)
+                file.close()
+                file = trial.file(2)
+                check(file.recover(state, takeover=False, complete=True), "`recover` doesn't find what was published")
+                file.sweep()
+                equal(b"all", trial.content(), "What is there after it was cleared")
 
     def test_bytes_that_are_lost_are_no_new_beginning(self) -> None:
         """Cleared away, or the state of something else: `TargetChanged`."""
         with self._trial() as trial:
             file = trial.begin()
-            state = _write(file, b"committed")
+            state = write(file, b"committed")
             file.close()
             trial.file(2).sweep()
             for what, lost in (("what is lost", state), ("another kind of target", {"table": "t"})):
@@ -163,7 +169,7 @@ class PlaceContract:
         """By "fail" it is refused at the beginning, and at the end if it came meanwhile; "replace" replaces it."""
         with self._trial() as trial:
             file = trial.begin()
-            _write(file, b"mine")
+            write(file, b"mine")
             trial.put(b"another's", run="another")
             refused(TargetExists, lambda: file.publish("fail"), "Publishing over a file that came meanwhile")
             refused(TargetExists, lambda: trial.file(1, "third").create("fail"), "Beginning where a file is")
@@ -181,56 +187,10 @@ class PlaceContract:
             check(trial.place.describe("fail"), "`describe` says nothing")
 
     @contextmanager
-    def _trial(self) -> Iterator[_Trial]:
+    def _trial(self) -> Iterator[PlaceTrial]:
         with world() as folder:
-            trial = _Trial(self.place(folder), self.path(folder))
+            place = self.place(folder)
+            trial = PlaceTrial(place, self.path(folder), lambda: self.image(place, folder))
             yield trial
             for file in trial.files:
                 file.close()
-
-
-class _Trial:
-    """One path of a place, and the files that were opened there."""
-
-    def __init__(self, place: Place, path: str) -> None:
-        self.place, self.path, self.files = place, path, list[Partial]()
-
-    def file(self, epoch: int, run: str = "contract") -> Partial:
-        self.files.append(self.place.partial(self.path, run, ClaimId(epoch, f"token{epoch}")))
-        return self.files[-1]
-
-    def begin(self, epoch: int = 1, if_exists: IfExists = "fail", run: str = "contract") -> Partial:
-        file = self.file(epoch, run)
-        file.fence()
-        file.create(if_exists)
-        file.sync()
-        return file
-
-    def again(self, epoch: int, state: dict[str, Json], *, takeover: bool = False) -> Partial:
-        file = self.file(epoch)
-        file.fence()
-        published = file.recover(json.loads(json.dumps(state)), takeover=takeover, complete=False)
-        check(not published, "`recover` says that it is published")
-        return file
-
-    def put(self, data: bytes, run: str = "put") -> None:
-        file = self.begin(run=run)
-        _write(file, data)
-        file.publish("fail")
-        file.sweep()
-        file.close()
-
-    def content(self) -> bytes | None:
-        size = self.place.size(self.path)
-        if size is None:
-            return None
-        with self.place.open(self.path) as file:
-            return file.read(0, size)
-
-
-def _write(file: Partial, data: bytes) -> dict[str, Any]:
-    """Commit the bytes: the state that a store would save."""
-    file.append(data)
-    file.sync()
-    state: dict[str, Any] = json.loads(json.dumps(file.state))
-    return state
