@@ -85,7 +85,7 @@ MUTANTS = {
         [(PARTIAL, "confirm", SYNC, "pass")], aside=True, killed=80, ordered=False
     ),
     "what is removed isn't synced": Mutant([(PARTIAL, "sweep", SYNC, "pass")]),
-    "what is found removed isn't synced": Mutant([(PARTIAL, "sweep", "gone or not keep", "gone")], killed=80),
+    "what is found removed isn't synced": Mutant([(PARTIAL, "sweep", "leftovers or not keep", "leftovers")], killed=80),
 }
 
 

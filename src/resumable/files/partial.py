@@ -103,11 +103,11 @@ class PartialFile(Appending):
         Raises `Superseded` if a newer claim has it, `AlreadyRunning` if its writer lives and not `takeover`.
         """
         with translating("take over the partial file of", self.target):
-            while found := next((f for f in self._names.all() if f.inode == inode), None):
-                if found.claim > self.claim:
-                    raise superseded(self.target, found.claim.epoch)
+            while partial := next((f for f in self._names.all() if f.inode == inode), None):
+                if partial.claim > self.claim:
+                    raise superseded(self.target, partial.claim.epoch)
                 try:
-                    if self._rename(found, takeover):
+                    if self._rename(partial, takeover):
                         sync_folder(self.folder)
                         return True
                 except FileNotFoundError:
@@ -142,17 +142,17 @@ class PartialFile(Appending):
                 os.fsync(fd)
             return False
 
-    def _rename(self, found: NamedPartial, takeover: bool) -> bool:
+    def _rename(self, partial: NamedPartial, takeover: bool) -> bool:
         # Not blocking, should somebody have put a pipe there.
-        self._fd = os.open(found.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd = os.open(partial.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         self._locked = lock(self._fd)
-        if os.fstat(self._fd).st_ino != found.inode:
+        if os.fstat(self._fd).st_ino != partial.inode:
             return False
         if not self._locked and not takeover:
             raise locked(self.target)
-        os.rename(found.path, self._names.own)
-        self.inode, self._path = found.inode, self._names.own
-        return os.lstat(self._names.own).st_ino == found.inode
+        os.rename(partial.path, self._names.own)
+        self.inode, self._path = partial.inode, self._names.own
+        return os.lstat(self._names.own).st_ino == partial.inode
 
     def _duplicate(self, old: int, length: int) -> None:
         """Go on in a new inode; the old one keeps its name until `rename_copy`."""
@@ -227,8 +227,8 @@ class PartialFile(Appending):
     def is_target(self, inode: int, length: int | None = None) -> bool:
         """Whether the target is the file with this inode; `length` guards against an inode used again."""
         with contextlib.suppress(OSError):
-            found = os.lstat(self.target)
-            return found.st_ino == inode and length in (None, found.st_size)
+            info = os.lstat(self.target)
+            return info.st_ino == inode and length in (None, info.st_size)
         return False
 
     def confirm(self, inode: int, length: int | None = None) -> bool:
@@ -250,10 +250,12 @@ class PartialFile(Appending):
     def sweep(self, *, keep: bool = False) -> None:
         """Remove the run's partials of my and of older claims; `keep` the one that is open."""
         with translating("remove the partial files of", self.target):
-            gone = [f for f in self._names.all() if f.claim <= self.claim and not (keep and f.inode == self.inode)]
-            for found in gone:
-                found.path.unlink(missing_ok=True)
-            if gone or not keep:  # they may be gone, and not durably; with `keep`, `adopt` has synced the folder
+            leftovers = [f for f in self._names.all() if f.claim <= self.claim and not (keep and f.inode == self.inode)]
+            for partial in leftovers:
+                partial.path.unlink(missing_ok=True)
+            if (
+                leftovers or not keep
+            ):  # they may have been removed, and not durably; with `keep`, `adopt` has synced the folder
                 with contextlib.suppress(FileNotFoundError):
                     sync_folder(self.folder)
 

@@ -186,8 +186,8 @@ def _adopt(file: PartialFile, inode: int, length: int) -> None:
 
 
 def _refuse(target: Path) -> None:
-    found = inspect_target(target, "replace")
-    if found is not None and found.st_size:
+    info = inspect_target(target, "replace")
+    if info is not None and info.st_size:
         raise TargetExists(
             f"{target} is there already: it may hold the rejected rows of an earlier run.",
             safe="Nothing was changed.",

@@ -20,7 +20,8 @@ class CsvSource(FileSource):
     """Reads one CSV file, as `csv.reader` does, from any position that it has given out.
 
     `columns`: name to type, a word ("int64", "text", "decimal(12,2)"...) or an Arrow type, where the inferred one
-    won't do. `expected` is asked for those of the table that the rows go into, by column: types, or fields (known.py).
+    won't do. `expected` is asked for those of the table that the rows go into, by column: types, or fields
+    (typed_columns.py).
     `null_values`: unquoted fields that
     mean NULL. `quote=None`: nothing is quoted. `encoding`: UTF-8 or one of single bytes. `header`: the first record
     names the columns; `names` names them instead (c1, c2... if neither does). `on_bad_row`: "raise" `BadRow`, or

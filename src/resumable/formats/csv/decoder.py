@@ -26,10 +26,10 @@ from resumable.formats.csv.cutter import Block
 from resumable.formats.csv.file import CsvFile
 from resumable.formats.csv.options import CsvOptions, csv_options, quoted_list, usage_error
 from resumable.formats.csv.parser import Parser, StringColumns
-from resumable.formats.known import known
 from resumable.formats.protocols import ReadableFile
 from resumable.formats.text_values import infer
 from resumable.formats.type_names import readable, type_name
+from resumable.formats.typed_columns import typed_field
 from resumable.protocols import Batch, Reject
 
 __all__ = ["CsvDecoder", "csv_decoder"]
@@ -71,7 +71,7 @@ class CsvDecoder:
                 f"It has {quoted_list(names)}.",
             )
         schema = pa.schema(
-            known(name, options.columns.get(name), expected.get(name), column)
+            typed_field(name, options.columns.get(name), expected.get(name), column)
             if name in options.columns or readable(expected.get(name))
             else pa.field(name, infer(column))
             for name, column in zip(names, strings.columns, strict=True)

@@ -50,8 +50,9 @@ def encoding_advice(file: ReadableFile, field: bytes) -> str:
         name = guess.replace("_", "-").upper()
         return f"a copy in UTF-8: `iconv -f {name} -t UTF-8 {shlex.quote(file.path)} > utf8.csv`"
     names = [name for name in _reading(high) if name != guess]
-    found = ([guess] if guess and _odd(guess, high) is not None else []) + names
-    ways = [f"encoding={name!r} (--encoding {name}) reads {example.decode(name)!r}" for name in found[:3]]
+    if guess and _odd_letters(guess, high) is not None:
+        names.insert(0, guess)
+    ways = [f"encoding={name!r} (--encoding {name}) reads {example.decode(name)!r}" for name in names[:3]]
     whole = "the file" if file.size <= _LOOK else f"its first {_LOOK:,} bytes"
     return f"the encoding that gives the right letters. Of those that read {whole}, {'; '.join(ways)}"
 
@@ -68,23 +69,23 @@ def _survey(file: ReadableFile) -> tuple[bytes, int, int]:
         high += bytes(set(more))
         if not data.isascii():
             text = data.decode("utf-8", "surrogateescape")
-            found = len(_STRAY.findall(text))
-            strays += found
-            letters += len(text) - len(text.encode("ascii", "ignore")) - found
+            stray = len(_STRAY.findall(text))
+            strays += stray
+            letters += len(text) - len(text.encode("ascii", "ignore")) - stray
     return bytes(sorted(high)), letters, strays
 
 
 def _reading(high: bytes) -> list[str]:
     """The common encodings that read these bytes, the likeliest first; of those that read them alike only one."""
-    found: dict[str, tuple[int, str]] = {}
+    ways: dict[str, tuple[int, str]] = {}
     for name in COMMON:
-        odd = _odd(name, high)
+        odd = _odd_letters(name, high)
         if odd is not None:
-            found.setdefault(high.decode(name), (odd, name))
-    return [name for _, name in sorted(found.values(), key=lambda way: way[0])]
+            ways.setdefault(high.decode(name), (odd, name))
+    return [name for _, name in sorted(ways.values(), key=lambda way: way[0])]
 
 
-def _odd(name: str, high: bytes) -> int | None:
+def _odd_letters(name: str, high: bytes) -> int | None:
     """How many of the bytes are no letters in that encoding; None if it can't read them, or only as controls."""
     try:
         text = high.decode(name)

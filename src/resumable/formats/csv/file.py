@@ -51,14 +51,14 @@ class CsvFile:
 
     def whole_records(self, offset: int, length: int) -> Block:
         """Whole records from `offset`, of about `length` bytes, or one that is longer, and what spoils them."""
-        wanted, most = length, 2 * self.max_record + 2  # so that a limit's worth of lines can be judged by one look
+        target, most = length, 2 * self.max_record + 2  # so that a limit's worth of lines can be judged by one look
         length = min(length, self.max_record)
         while True:
             length = min(length, self.size - offset)
             data = self.file.read(offset, length)
             if len(data) < length:
                 raise self.altered(f"it ends at byte {offset + len(data):,}, and was {self.size:,} bytes long")
-            end, spoiled = self.cutter.cut(data, offset, wanted)
+            end, spoiled = self.cutter.cut(data, offset, target)
             if end:
                 return Block(offset, data[:end], end, tuple(spoiled), final=offset + end == self.size)
             if length > self.max_record:
@@ -79,16 +79,16 @@ class CsvFile:
     def _line_end(self, offset: int) -> int:
         """Where the line ends that goes on at `offset`, however far away that is."""
         while data := self.file.read(offset, min(_STEP, self.size - offset)):
-            found = LINE_END.search(data)
-            if found and (found.end() < len(data) or found.group() != b"\r" or len(data) == 1):
-                return offset + found.end()
-            offset += found.start() if found else len(data)
+            match = LINE_END.search(data)
+            if match and (match.end() < len(data) or match.group() != b"\r" or len(data) == 1):
+                return offset + match.end()
+            offset += match.start() if match else len(data)
         return self.size
 
     def lines(self, offset: int) -> float:
         """Lines a byte, judging by the next 64 KiB."""
-        glance = self.file.read(offset, HEAD)
-        return max(1, glance.count(b"\n")) / max(1, len(glance))
+        probe = self.file.read(offset, HEAD)
+        return max(1, probe.count(b"\n")) / max(1, len(probe))
 
     def altered(self, what: str) -> SourceChanged:
         """The error for a file that isn't what it was."""

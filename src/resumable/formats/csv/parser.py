@@ -17,10 +17,10 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.csv
 
-from resumable.formats import known
 from resumable.formats.csv.content import BOM
 from resumable.formats.csv.cutter import Block
 from resumable.formats.csv.dialect import Dialect
+from resumable.formats.typed_columns import convert_column, declaration, suggested_type
 
 __all__ = ["BadRecord", "Parser", "StringColumns"]
 
@@ -85,14 +85,14 @@ class Parser:
         """The rows that fit, as values of the schema's types, and the bad records of the block, in order."""
         columns, wrong = [], dict[int, tuple[str, str, str | None]]()
         for texts, field in zip(strings.columns, schema, strict=True):
-            values, misfits = known.values(texts, field)
+            values, misfits = convert_column(texts, field)
             columns.append(values)
             for i, why in misfits.items():
                 text = texts[i].as_py()
-                if table := known.declared(field):
+                if table := declaration(field):
                     why = f"{why}, and the table's column is {table}"
                 why = f"column {field.name!r}: {_short(text)} {why}"
-                wrong.setdefault(i, (field.name, why, known.advised(text, field)))
+                wrong.setdefault(i, (field.name, why, suggested_type(text, field)))
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         if not wrong:
             return batch, strings.bad
