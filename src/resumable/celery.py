@@ -28,7 +28,6 @@ from celery.exceptions import OperationalError
 from resumable.checkpoint import CheckpointStore, Record
 from resumable.control import claims as control
 from resumable.control.status import whereabouts
-from resumable.databases.urls import redact
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -42,6 +41,7 @@ from resumable.errors import (
 from resumable.export import export
 from resumable.pipeline import Pipeline
 from resumable.rebuild import rebuild, rebuildable
+from resumable.redaction import redact
 from resumable.run import Run, submit
 from resumable.run_names import place
 from resumable.stores import open_store

@@ -18,12 +18,12 @@ from typing import Any
 
 from resumable.cli_arguments import parse
 from resumable.control.signals import pausing
-from resumable.databases.urls import redact
 from resumable.errors import CorruptCheckpoint, Paused, ResumableError, UsageError
 from resumable.export import export
 from resumable.pipeline import Pipeline
 from resumable.progress import Progress, show
 from resumable.rebuild import again
+from resumable.redaction import redact
 from resumable.run import Run
 from resumable.run_names import utf8
 from resumable.stores import open_store

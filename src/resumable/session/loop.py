@@ -27,10 +27,10 @@ from resumable.checkpoint import Checkpoint, Session
 from resumable.control import claims as control
 from resumable.control.claims import Asked, Claim
 from resumable.control.status import fenced
-from resumable.databases.urls import redact
 from resumable.errors import ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
 from resumable.progress import Progress
 from resumable.protocols import Batch, Reject, Writer
+from resumable.redaction import redact
 from resumable.session.backoff import Backoff
 from resumable.session.outcome import decide, paused, terminated
 from resumable.session.plan import Plan

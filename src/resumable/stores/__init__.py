@@ -7,8 +7,8 @@ import re
 from urllib.parse import unquote, urlsplit
 
 from resumable.checkpoint import CheckpointStore
-from resumable.databases.urls import redact
 from resumable.errors import UsageError
+from resumable.redaction import redact
 from resumable.stores.files import FileStore
 from resumable.stores.memory import MemoryStore
 from resumable.stores.redis import RedisStore

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from resumable.checkpoint import Record
-from resumable.databases.urls import reason, shown
+from resumable.databases.urls import reason
 from resumable.errors import CorruptCheckpoint, Refused, StoreError, UsageError
+from resumable.redaction import shown
 
 if TYPE_CHECKING:
     from redis import ConnectionPool
