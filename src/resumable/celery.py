@@ -38,14 +38,14 @@ from resumable.errors import (
     Superseded,
     UsageError,
 )
-from resumable.export import export
+from resumable.exports import export
 from resumable.pipeline import Pipeline
 from resumable.rebuild import rebuild, rebuildable
 from resumable.redaction import redact
 from resumable.run import Run, submit
 from resumable.run_names import place
 from resumable.stores import open_store
-from resumable.upload import upload
+from resumable.uploads import upload
 
 __all__ = ["Runs"]
 

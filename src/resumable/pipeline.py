@@ -30,10 +30,11 @@ from resumable.errors import (
     UnknownRun,
     UsageError,
 )
-from resumable.progress import Progress, Runs, in_notebook, show
+from resumable.progress import Progress, Runs
 from resumable.protocols import Sink, Source
 from resumable.session.loop import session
 from resumable.session.plan import Plan, Transform
+from resumable.terminal import in_notebook, show
 
 __all__ = ["Pipeline", "Steps", "pause", "runs", "terminate"]
 

@@ -14,10 +14,10 @@ from sqlalchemy.engine import make_url
 
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.errors import Refused, UsageError
-from resumable.export import export
+from resumable.exports import export
 from resumable.pipeline import Pipeline, unknown
 from resumable.run_names import file_path, place
-from resumable.upload import upload
+from resumable.uploads import upload
 
 __all__ = ["again", "rebuild", "rebuildable"]
 
