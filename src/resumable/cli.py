@@ -233,7 +233,7 @@ def _run(pipeline: Pipeline, a: argparse.Namespace) -> int:
         raise
     assert last is not None
     if last.message:
-        _say(f"{last.name}: {last.message}.", DONE)
+        _say(f"{last.name}: {last.message.removesuffix('.')}.", DONE)
     return DONE
 
 
