@@ -228,12 +228,6 @@ MUTANTS = [
     ),
     # ------------------------------------------------------------------------------------ any order of things
     Mutant(
-        "in any order: a zombie's commit is refused", "sinks/sql/ledger.py",
-        "return sa.and_(self.table.c.name == self.run, *self._mine(claim), self.table.c.number == number)",
-        "return self.table.c.name == self.run",
-        "tests/test_machine.py", "table",
-    ),
-    Mutant(
         "in any order: the ledger outlives completion", "sinks/sql/removing.py",
         "        ledger.write(row.claim, row.number, replace(row.checkpoint, finished=True))\n", "        ledger.remove()\n",
         "tests/test_machine.py", "table",
