@@ -289,7 +289,7 @@ MUTANTS = [
         "tests/crash/test_zombies.py", "completed and sqlite-csv",
     ),
     Mutant(
-        "a failed write is the end of it", "files/partial.py",
+        "a failed write is the end of it", "files/appending.py",
         "        except BaseException:\n            self._failed = True\n            raise\n", "        except BaseException:\n            raise\n",
         "tests/files/test_partial.py",
     ),

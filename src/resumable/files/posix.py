@@ -9,12 +9,11 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from resumable.errors import TargetError, TargetExists
+from resumable.files.place import IfExists
 
 __all__ = [
-    "IfExists",
     "copy_start",
     "inspect_target",
     "link_new",
@@ -22,8 +21,6 @@ __all__ = [
     "rename_new",
     "write_at",
 ]
-
-IfExists: TypeAlias = Literal["fail", "replace"]
 
 COPY = 8 * 2**20
 """Bytes copied at a time."""

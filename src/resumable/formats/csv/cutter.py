@@ -2,7 +2,7 @@ r"""Where a block of CSV is to be cut, and which lines in it a quote has spoiled
 
 Laws kept here:
 
-* A record is read as `csv.reader` reads it (records.py), if it ends within `limit` bytes, and if behind each closing
+* A record is read as `csv.reader` reads it (dialect.py), if it ends within `limit` bytes, and if behind each closing
   quote of a field that goes over a line's end comes the delimiter, a line end, or blanks and then one of them. Else
   most likely a stray quote was taken for an opening one: the record's first line is spoiled, and it alone. The next
   record begins behind it.
@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from resumable.formats.csv.records import Dialect
+from resumable.formats.csv.dialect import Dialect
 
 __all__ = ["LINE_END", "Block", "Cutter", "Spoiled"]
 
