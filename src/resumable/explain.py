@@ -30,7 +30,7 @@ def explain(plan: Plan) -> str:
         lines.append(f"{last.rows:,} rows are published. The same call {_again(plan, last)}.")
         lines.append("Terminate is refused: a completed run stays.")
     else:
-        if last.number and state != "terminated":
+        if last.is_begun and state != "terminated":
             lines.append(f"Skipped: the {last.rows:,} rows that are committed (checkpoint {last.number}).")
             lines.append("Redone: whatever was read or written after that commit; it was never counted.")
         else:

@@ -238,7 +238,7 @@ def terminate(store: CheckpointStore, name: str, wait: float, roll_back: Callabl
     """
     record = store.load(name)
     known = record is not None
-    if record is not None and (control.may_live(record) or (record.owner is None and not record.checkpoint.number)):
+    if record is not None and (control.may_live(record) or (record.owner is None and not record.checkpoint.is_begun)):
         control.ask(store, name, "terminate")
         record = control.wait_until_idle(store, name, wait)
         if control.status(record) == "terminated":

@@ -57,7 +57,7 @@ class Progress:
     def of(cls, name: str, status: Status, last: Checkpoint, message: str = "", asked: Asked = "") -> Progress:
         """What a checkpoint says."""
         seconds = sum(s.seconds for s in last.sessions)
-        fraction = 1.0 if last.outcome == "completed" else last.fraction
+        fraction = 1.0 if last.is_published else last.fraction
         eta = None
         if fraction and seconds and status not in ("completed", "terminated"):
             eta = seconds * (1 - fraction) / fraction

@@ -28,7 +28,7 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
     if record is None:
         raise unknown(name)
     kept: dict[str, Json] = record.checkpoint.definition
-    if not record.checkpoint.number and not kept:
+    if not record.checkpoint.is_begun and not kept:
         raise Refused(
             f"Run {name!r} was stopped before its first checkpoint: the store doesn't know yet what it is.",
             safe="Nothing was loaded or published.",

@@ -117,9 +117,9 @@ def submit(pipeline: Pipeline) -> Run:
         )
 
     def first(last: Checkpoint) -> Checkpoint:
-        if not last.number or (last.finished and last.outcome == "terminated"):
+        if last.stage in ("new", "terminated"):
             return Checkpoint(definition=plan.definition)
-        if not last.finished:
+        if last.stage != "completed":
             return plan.agreed(last)
         try:
             plan.same_rows(last)

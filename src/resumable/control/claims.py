@@ -109,7 +109,7 @@ class Claim:
                     consecutive_crashes=0
                     if release or checkpoint.number > r.checkpoint.number
                     else r.consecutive_crashes,
-                    asked="" if checkpoint.finished or (withdraw and r.asked == "resume") else r.asked,
+                    asked="" if checkpoint.is_finished or (withdraw and r.asked == "resume") else r.asked,
                 )
             )
             self.last = checkpoint
@@ -134,7 +134,7 @@ class Claim:
         """Give the claim back without a word about the run."""
         with self._lock:
             # What is asked of a run that is over must not reach the next run of that name.
-            self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.finished else r.asked))
+            self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.is_finished else r.asked))
 
     def _hear(self, record: Record) -> Asked:
         if record.asked == "terminate":
@@ -256,7 +256,7 @@ def _enter(
             precondition(record)
         mine = ClaimId(max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1, token)
         # A pause was meant for the claim before this one; terminate is meant for any, until the run is over.
-        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.finished)
+        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.is_finished)
         return replace(
             record,
             version=after(record, time.time()),

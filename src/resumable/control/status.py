@@ -46,11 +46,13 @@ def status(record: Record | None) -> Status:
             return "running"
     if record.asked == "resume" and record.owner is None:
         return "queued"
-    if last.finished and last.outcome:
+    if last.is_finished and last.outcome:
         return last.outcome
     if record.owner is not None:
         return "interrupted"
-    return last.stopped_as or ("interrupted" if last.number else "new")
+    if last.stopped_as:
+        return last.stopped_as
+    return "new" if last.stage == "new" else "interrupted"
 
 
 def whereabouts(record: Record | None) -> str:
@@ -83,7 +85,9 @@ def may_live(record: Record | None) -> bool:
 
 def fenced(name: str, record: Record) -> Superseded:
     """What a runner is told whose claim the record doesn't have any more."""
-    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.finished else "it has stopped by now"
+    ended = (
+        f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.is_finished else "it has stopped by now"
+    )
     return Superseded(
         f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
         safe="What was committed is safe; this runner wrote nothing after that.",

@@ -52,9 +52,9 @@ def session(
 ) -> Generator[Progress, None, None]:
     """Run one session; the three acts are those of `Pipeline.run`, `restart` and `terminate`."""
     record = plan.store.load(plan.name)
-    unbegun = record is None or not record.checkpoint.number or record.checkpoint.finished
+    begins = record is None or record.checkpoint.stage == "new" or record.checkpoint.is_finished
     # A new run's beginning is looked at first: it refuses before anything is made or undone.
-    begun = plan.begin() if (unbegun or restart) and not terminate else None
+    begun = plan.begin() if (begins or restart) and not terminate else None
     if restart:
         with contextlib.suppress(Terminated, UnknownRun):
             for _ in session(plan, takeover=takeover, terminate=True):
@@ -70,7 +70,7 @@ def session(
             if not stack.forked and (fenced := _record_exit(claim, error)) and isinstance(error, ResumableError):
                 raise fenced from error  # whatever failed: it did because somebody else has the run
             raise
-    if last.outcome == "terminated" or opening.called_off:
+    if last.stage == "terminated" or opening.called_off:
         raise terminated(plan, last, asked=not terminate)
     yield Progress.of(plan.name, "completed", last, plan.settled(last) if settled else plan.note())
 
@@ -105,17 +105,17 @@ def _sitting(
     with _Ours() as stack:
         writer = stack.enter_context(opening.open(claim))
         last = opening.save(claim, writer)
-        settled = last.finished
+        settled = last.is_finished
         if not settled:
             asked: Asked = "terminate" if opening.terminate else claim.asked
-            if not (last.outcome or asked):
+            if not (last.is_decided or asked):
                 last = plan.check(last)
                 last, asked = yield from _transfer(plan, claim, writer, last, clock)
-            if not last.outcome:
+            if not last.is_decided:
                 last = decide(plan, claim, writer, last, asked)
                 claim.save(last)
             writer.clean_up()
-            last = replace(last, finished=True)
+            last = last.finish()
         claim.save(last.remembered(claim.id), release=True)
         return last, settled and not inside
 
@@ -124,7 +124,7 @@ def _transfer(
     plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, clock: _Clock
 ) -> Generator[Progress, None, tuple[Checkpoint, Asked]]:
     """Move rows until the input ends or something is asked; a step after each commit."""
-    if last.complete:
+    if last.stage == "loaded":
         return last, ""
     asked = claim.asked
     clock.begin(last)
@@ -194,11 +194,11 @@ def _record_exit(claim: Claim, error: BaseException) -> Superseded | None:
         if isinstance(error, Superseded):
             # The store knows more than a target whose ledger row is gone: it may have been ended rightly.
             return fenced(claim.name, stored) if stored is not None and stored.claim != claim.id else None
-        if not last.number and not last.definition:
+        if not last.is_begun and not last.definition:
             claim.delete()
-        elif not last.number and isinstance(error, UnknownRun):  # left to a worker, and called off before it began
-            claim.save(replace(last, outcome="terminated", finished=True), release=True)
-        elif last.finished:
+        elif last.stage == "new" and isinstance(error, UnknownRun):  # left to a worker, and called off before it began
+            claim.save(last.call_off(), release=True)
+        elif last.is_finished:
             claim.release()
         elif isinstance(error, (Paused, GeneratorExit, KeyboardInterrupt)):
             claim.save(replace(last, stopped_as="paused", error=""), release=True)

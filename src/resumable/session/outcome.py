@@ -51,7 +51,7 @@ def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
 
 def terminated(plan: Plan, last: Checkpoint, *, asked: bool) -> Terminated:
     """What to raise where the run was called off; `asked`: by somebody else than the caller."""
-    again = last.previous is not None or last.outcome == "completed"
+    again = last.previous is not None or last.is_published
     return Terminated(
         f"Run {plan.name!r} was terminated{', as was asked of it' if asked else ''}.",
         safe="The target is as it was before the run.",

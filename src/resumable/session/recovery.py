@@ -54,8 +54,8 @@ class Opening:
     def save(self, claim: Claim, writer: Writer) -> Checkpoint:
         """The claim has outlived the opening; otherwise what the opening made goes again."""
         held = writer.last
-        last = replace(held, stopped_as="", error="", previous=None if held.outcome == "completed" else held.previous)
-        self.called_off = (self.terminate or claim.last.outcome == "terminated") and claim.last.was_put_back(held)
+        last = replace(held, stopped_as="", error="", previous=None if held.is_published else held.previous)
+        self.called_off = (self.terminate or claim.last.is_called_off) and claim.last.was_put_back(held)
         try:
             claim.save(last)
         except Superseded:
@@ -77,14 +77,14 @@ class Opening:
         claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, where, restart)
         if self.terminate:
             return self._open_to_undo(claimant, last)
-        if not last.outcome:
+        if not last.is_decided:
             plan.agreed(last)  # here already: with other options the sink would look for what isn't there
-        if not last.number or (last.finished and (restart or last.outcome == "terminated")):
+        if last.stage in ("new", "terminated") or (restart and last.stage == "completed"):
             last = self._first(last)
         writer = plan.sink.open(claimant, last)
         held = writer.last
-        decided = last.outcome == "terminated" and last.was_put_back(held)  # only that it is over wasn't saved yet
-        if self.again or decided or not (held.finished and held.outcome == "completed"):
+        decided = last.is_called_off and last.was_put_back(held)  # only that it is over wasn't saved yet
+        if self.again or decided or held.stage != "completed":
             return writer
         try:
             first = self._first(held) if restart or plan.stale(held) or not writer.is_published() else None
@@ -106,10 +106,10 @@ class Opening:
         """The sink, made nothing in that isn't there."""
         nothing = replace(last, outcome=last.outcome or "terminated")
         try:
-            writer = self.plan.sink.open(claimant, last if last.number else nothing)
+            writer = self.plan.sink.open(claimant, nothing if last.stage == "new" else last)
         except TargetChanged:  # what was there is gone: only sweeping is left
             writer = self.plan.sink.open(claimant, nothing)
-        if not writer.last.number:
+        if not writer.last.is_begun:
             with writer:
                 writer.clean_up()  # a crash may have left what was made before the first checkpoint
             raise UnknownRun(

@@ -47,9 +47,10 @@ class FileWriter:
         file = PartialFile(target, claim.run, claim.id)
         try:
             file.fence()
-            if not last.outcome:
+            if not last.is_decided:
                 last = replace(
-                    _recover(file, claim, last) if last.number else _begin(file, last, if_exists, head), claim=claim.id
+                    _recover(file, claim, last) if last.is_begun else _begin(file, last, if_exists, head),
+                    claim=claim.id,
                 )
         except BaseException:
             file.close()
@@ -72,7 +73,7 @@ class FileWriter:
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
         """Make the rows durable; raises `Superseded` if the file was taken over."""
         self._follow(checkpoint)
-        if not checkpoint.outcome:
+        if not checkpoint.is_decided:
             self._file.sync()
             checkpoint = replace(checkpoint, sink=_state(self._file))
         self.last = checkpoint
@@ -142,7 +143,7 @@ def _recover(file: PartialFile, claim: Claimant, last: Checkpoint) -> Checkpoint
     inode, length = last.sink["inode"], last.sink["length"]
     if not file.take(inode, takeover=claim.takeover):
         # Renamed to its target, and the session died before it could say so.
-        if last.complete and file.confirm(inode, length):
+        if last.stage == "loaded" and file.confirm(inode, length):
             return last.next(outcome="completed", previous=None)
         raise file.gone()
     # link() done, its first name not yet removed; the store may have gone back to a time before that.

@@ -59,18 +59,18 @@ class QuarantineSink:
         file = PartialFile(self.path, claim.run, claim.id)
         try:
             file.fence()
-            if not inner.last.outcome:  # its word wins, where the store knows how another run has ended
-                if not (last.number or last.outcome) and inner.last.number == 1:
+            if not inner.last.is_decided:  # its word wins, where the store knows how another run has ended
+                if last.stage == "new" and inner.last.number == 1:
                     _refuse(file.target)
                 try:
                     _recover(file, _length(inner.last))
                 except (TargetChanged, TargetError):
-                    if not last.outcome:  # to call a run off needs no rejects
+                    if not last.is_decided:  # to call a run off needs no rejects
                         raise
         except BaseException as error:
             file.close()
             try:
-                if not last.number and inner.last.number == 1:
+                if not last.is_begun and inner.last.number == 1:
                     inner.discard()
             finally:
                 inner.__exit__(type(error), error, error.__traceback__)
@@ -99,7 +99,9 @@ class _QuarantineWriter:
 
     def accepted(self) -> None:
         self._inner.accepted()
-        if self._file.inode or self.last.finished:  # decided and not yet over: `clean_up` still has to name the newest
+        if (
+            self._file.inode or self.last.is_finished
+        ):  # decided and not yet over: `clean_up` still has to name the newest
             self._file.sweep(keep=True)
 
     def discard(self) -> None:
@@ -120,7 +122,7 @@ class _QuarantineWriter:
             yield part
 
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
-        if checkpoint.outcome:
+        if checkpoint.is_decided:
             return self._inner.commit(checkpoint)
         self._file.sync()
         return self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))
@@ -131,7 +133,7 @@ class _QuarantineWriter:
     def clean_up(self) -> None:
         # Before the inner sink's: once that has said that all is over, nobody calls again.
         length = _length(self.last)
-        if self.last.outcome == "completed" and length:
+        if self.last.is_published and length:
             self._name_it(length)
         self._file.sweep()
         self._inner.clean_up()

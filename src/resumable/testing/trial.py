@@ -62,7 +62,7 @@ class Trial:
         """The completed run that is found by somebody who knows nothing; None if the target remembers none."""
         try:
             with self._open(epoch, self.first(), frozenset(), takeover=False) as writer:
-                if writer.last.finished:
+                if writer.last.is_finished:
                     return writer.last
                 writer.discard()
         except Refused:  # it may not be replaced
@@ -73,7 +73,7 @@ class Trial:
         """Call it off, decided or not."""
         self.save(writer)
         assert self.last is not None
-        if not self.last.outcome:
+        if not self.last.is_decided:
             self.last = writer.commit(self.last.next(outcome="terminated"))
         writer.clean_up()
 
@@ -115,7 +115,7 @@ class Trial:
         while self.batches():
             self.step(writer)
         assert self.last is not None
-        if not self.last.complete:
+        if self.last.stage != "loaded":
             self.last = writer.commit(self.last.next(complete=True))
         sift = getattr(writer, "sift", None)
         if refused := sum(len(part) for part in sift()) if sift else 0:
@@ -126,7 +126,7 @@ class Trial:
         """Go on to the end, from wherever it stands."""
         self.save(writer)
         assert self.last is not None
-        if not self.last.outcome:
+        if not self.last.is_decided:
             self.complete(writer)
             self.last = writer.publish(self.last.next(outcome="completed", previous=None))
         writer.clean_up()

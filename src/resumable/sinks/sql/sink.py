@@ -103,7 +103,7 @@ class SqlSink:
             beside = last.sink.get("beside")
             beside = None if beside == last.sink.get("schema") else beside
         missing = self._missing()
-        if missing and not (last.number or last.outcome):
+        if missing and last.stage == "new":
             with (
                 self._nothing() as c,
                 c.errors("The table can't be laid out"),
@@ -199,8 +199,8 @@ class SqlSink:
             return self._at(c, now)
         assert then.schema is not None
         held = c.locate(then.table, then.schema)
-        loaded = last.outcome == "completed" and last.finished
-        if held.there if loaded else not last.outcome:
+        loaded = last.stage == "completed"
+        if held.there if loaded else not last.is_decided:
             was, is_ = (full_name(c.dialect.name, str(x.schema), x.table) for x in (then, now))
             back = f"For {was} say {then.table!r}, schema={then.schema!r} and name={run!r}. " if held.schema else ""
             raise TargetChanged(
