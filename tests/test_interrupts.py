@@ -43,7 +43,7 @@ def reading():
 store = MemoryStore()
 
 def claiming():
-    with resumable.control.claims.claim(store, 'r'):
+    with resumable.control.claims.claim_run(store, 'r'):
         pass
 
 def left():
@@ -69,7 +69,7 @@ for n in itertools.count(1):
     if strike.left > 0:
         break
     assert left() == [], at
-    assert not resumable.control.claims._held, at
+    assert not resumable.control.claims.own_tokens, at
     claiming()  # nobody has it
 print(struck)
 """

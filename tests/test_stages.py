@@ -11,7 +11,7 @@ import pytest
 
 import resumable
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.control.liveness import me
+from resumable.control.liveness import this_process
 from resumable.errors import TargetExists
 from resumable.protocols import Claimant
 from resumable.run import submit
@@ -94,12 +94,12 @@ def _conflicting_rows_are_put_aside(folder: Path) -> None:
 
 def _a_store_was_put_back(folder: Path) -> None:
     sink = CsvSink(folder / "rows.csv")
-    with sink.open(Claimant("r", ClaimId(1, "a"), me()), Checkpoint(schema=ROWS.schema)) as writer:
+    with sink.open(Claimant("r", ClaimId(1, "a"), this_process()), Checkpoint(schema=ROWS.schema)) as writer:
         writer.accepted()
         before = writer.last
         writer.commit(before.next(complete=True))
         writer.publish(writer.last.next(outcome="completed"))
-    with sink.open(Claimant("r", ClaimId(2, "b"), me()), before) as writer:
+    with sink.open(Claimant("r", ClaimId(2, "b"), this_process()), before) as writer:
         assert writer.last.is_published
 
 

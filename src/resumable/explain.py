@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resumable.checkpoint import Checkpoint
-from resumable.control import claims as control
+from resumable.control.status import status_of
 from resumable.errors import OptionsChanged
 from resumable.session.plan import Plan
 
@@ -23,7 +23,7 @@ def _again(plan: Plan, last: Checkpoint) -> str:
 def explain(plan: Plan) -> str:
     """A few lines in words, one subject each. Reads the store and the source's sample; changes nothing."""
     record = plan.store.load(plan.name)
-    state = control.status(record)
+    state = status_of(record)
     last = record.checkpoint if record is not None else Checkpoint()
     lines = [f"Run {plan.name!r} is {state}."]
     if state == "completed":

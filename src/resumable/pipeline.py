@@ -16,9 +16,10 @@ from typing import Any
 
 from resumable import explain as explanation
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.control import claims as control
+from resumable.control.requests import ask
 from resumable.control.signals import pausing
-from resumable.control.status import Status
+from resumable.control.status import Status, may_live, pending_request, status_of, was_called_off
+from resumable.control.waiting import wait_until_idle
 from resumable.errors import (
     AlreadyCompleted,
     Conflict,
@@ -100,7 +101,7 @@ class Pipeline:
     @property
     def status(self) -> Status:
         """new, running, paused, failed, interrupted, completed or terminated."""
-        return control.status(self.store.load(self.name))
+        return status_of(self.store.load(self.name))
 
     @property
     def progress(self) -> Progress:
@@ -223,10 +224,10 @@ def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
     record = store.load(name)
     if record is None:
         raise unknown(name)
-    if control.may_live(record) or record.asked == "resume":
-        control.ask(store, name, "pause")
-        record = control.wait_until_idle(store, name, wait)
-    if control.status(record) == "completed":
+    if may_live(record) or record.asked == "resume":
+        ask(store, name, "pause")
+        record = wait_until_idle(store, name, wait)
+    if status_of(record) == "completed":
         raise completed(name)
 
 
@@ -238,12 +239,12 @@ def terminate(store: CheckpointStore, name: str, wait: float, roll_back: Callabl
     """
     record = store.load(name)
     known = record is not None
-    if record is not None and (control.may_live(record) or (record.owner is None and not record.checkpoint.is_begun)):
-        control.ask(store, name, "terminate")
-        record = control.wait_until_idle(store, name, wait)
-        if control.status(record) == "terminated":
+    if record is not None and (may_live(record) or (record.owner is None and not record.checkpoint.is_begun)):
+        ask(store, name, "terminate")
+        record = wait_until_idle(store, name, wait)
+        if status_of(record) == "terminated":
             return
-    status, called_off = control.status(record), control.called_off(record)
+    status, called_off = status_of(record), was_called_off(record)
     try:
         roll_back()
     except UnknownRun:
@@ -258,7 +259,7 @@ def terminate(store: CheckpointStore, name: str, wait: float, roll_back: Callabl
             raise completed(name) from None
         with contextlib.suppress(ResumableError):
             record = store.load(name)
-        if control.request(record) == "terminate" and not isinstance(error, Conflict):
+        if pending_request(record) == "terminate" and not isinstance(error, Conflict):
             error.add("The request to terminate stands: the next to run it rolls it back.")
         raise
 

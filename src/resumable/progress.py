@@ -15,8 +15,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 from resumable.checkpoint import Checkpoint, Json, Record, Session
-from resumable.control import claims as control
-from resumable.control.status import Status, whereabouts
+from resumable.control.status import Status, pending_request, status_of, whereabouts
 
 __all__ = ["Progress", "Runs", "in_notebook", "show"]
 
@@ -70,8 +69,8 @@ class Progress:
     @classmethod
     def known(cls, name: str, record: Record | None) -> Progress:
         """What a store's record says; None is a run that nobody has begun."""
-        last, asked = record.checkpoint if record else Checkpoint(), control.request(record)
-        return cls.of(name, control.status(record), last, whereabouts(record), asked)
+        last, asked = record.checkpoint if record else Checkpoint(), pending_request(record)
+        return cls.of(name, status_of(record), last, whereabouts(record), asked)
 
     def to_dict(self) -> dict[str, Json]:
         """The same, ready for JSON; without `history`, which would make every line long."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
-from resumable.control import claims as control
-from resumable.control.status import Status
+from resumable.control.requests import ask, enqueue
+from resumable.control.status import Status, pending_request, status_of
 from resumable.errors import OptionsChanged, Refused
 from resumable.pipeline import Pipeline, completed, pause, terminate, unknown
 from resumable.progress import Progress
@@ -30,7 +30,7 @@ class Run:
     @property
     def status(self) -> Status:
         """new, queued, running, paused, failed, interrupted, completed or terminated."""
-        return control.status(self._record())
+        return status_of(self._record())
 
     @property
     def progress(self) -> Progress:
@@ -40,15 +40,15 @@ class Run:
     @property
     def asked(self) -> Literal["", "pause", "resume", "terminate"]:
         """What is asked of it and not yet done."""
-        return control.request(self._record())
+        return pending_request(self._record())
 
     def ask(self, what: Literal["pause", "resume", "terminate"]) -> None:
         """Leave a request and return at once; whoever runs it, or a worker that serves the store, acts on it.
 
         Raises `AlreadyCompleted`; and of a terminated run nothing but "terminate" can be asked.
         """
-        record = self._known(control.ask(self.store, self.name, what))
-        status = control.status(record)
+        record = self._known(ask(self.store, self.name, what))
+        status = status_of(record)
         if status == "completed":
             raise completed(self.name)
         if status == "terminated" and what != "terminate":
@@ -129,5 +129,5 @@ def submit(pipeline: Pipeline) -> Run:
             return replace(last, definition=plan.definition)  # a new run is to begin, with these
         return last
 
-    control.submit(plan.store, plan.name, first)
+    enqueue(plan.store, plan.name, first)
     return Run(plan.name, plan.store)

@@ -14,7 +14,7 @@ import pytest
 
 from memory import MemorySink, MemorySource, World
 from resumable.checkpoint import Record
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -513,7 +513,7 @@ def test_a_record_that_was_claimed_by_a_dead_process_is_interrupted() -> None:
         break
     record = store.load("m")
     assert record is not None
-    dead = replace(control.me(), pid=2**22 + 1, start_time="0")
+    dead = replace(this_process(), pid=2**22 + 1, start_time="0")
     assert store.swap("m", record.version, replace(record, version=record.version + 1, owner=dead))
     assert "interrupted" == pipeline(world, store).status
     pipeline(world, store).run()

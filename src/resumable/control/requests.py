@@ -18,7 +18,7 @@ from typing import Literal
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.control.swaps import update
 
-__all__ = ["after", "ask", "submit"]
+__all__ = ["after", "ask", "enqueue"]
 
 
 def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "terminate"]) -> Record | None:
@@ -47,7 +47,7 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "ter
     return asked or found
 
 
-def submit(store: CheckpointStore, name: str, first: Callable[[Checkpoint], Checkpoint]) -> Record:
+def enqueue(store: CheckpointStore, name: str, first: Callable[[Checkpoint], Checkpoint]) -> Record:
     """Leave the run to a worker, known to the store or not; `first` makes the checkpoint to go on from of what is there."""
 
     def change(record: Record | None) -> Record:

@@ -12,12 +12,12 @@ from resumable.errors import Superseded
 __all__ = [
     "HEARTBEAT_TIMEOUT",
     "Status",
-    "called_off",
     "fenced",
     "may_live",
+    "pending_request",
     "removed",
-    "request",
-    "status",
+    "status_of",
+    "was_called_off",
     "whereabouts",
 ]
 
@@ -31,7 +31,7 @@ Status = Literal["new", "queued", "running", "paused", "failed", "interrupted", 
 _hearts: dict[ClaimId, tuple[int, float]] = {}  # the last beat seen of a claim, and when, by this process's own clock
 
 
-def status(record: Record | None) -> Status:
+def status_of(record: Record | None) -> Status:
     """What a run's record says of it. `interrupted` is derived: it says running, and its runner is dead.
 
     Of a runner on another machine only its heart tells, and a look takes no time: it is taken to live until this
@@ -63,16 +63,16 @@ def whereabouts(record: Record | None) -> str:
     return f"run by {record.owner}, whose last heartbeat was at {beat} by its own clock"
 
 
-def request(record: Record | None) -> Literal["", "pause", "resume", "terminate"]:
+def pending_request(record: Record | None) -> Literal["", "pause", "resume", "terminate"]:
     """What is asked of the run and not yet done. A pause is asked of its runner: without one it is done."""
     if record is None or (record.asked == "pause" and record.owner is None):
         return ""
     return record.asked
 
 
-def called_off(record: Record | None) -> bool:
+def was_called_off(record: Record | None) -> bool:
     """Whether the last that was heard of it is that it was terminated, or a run was that followed a completed one."""
-    now = status(record)
+    now = status_of(record)
     return now == "terminated" or (
         now == "completed" and record is not None and record.checkpoint.stopped_as == "terminated"
     )

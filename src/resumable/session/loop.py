@@ -24,8 +24,7 @@ from types import TracebackType
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, Session
-from resumable.control import claims as control
-from resumable.control.claims import Asked, Claim
+from resumable.control.claims import Asked, Claim, claim_run
 from resumable.control.status import fenced
 from resumable.databases.urls import redact
 from resumable.errors import ConnectionLost, Paused, ResumableError, Superseded, Terminated, UnknownRun
@@ -61,9 +60,7 @@ def session(
                 pass
     opening = Opening(plan, begun, takeover, restart, terminate)
     with _Ours() as stack:
-        claim = stack.enter_context(
-            control.claim(plan.store, plan.name, takeover=takeover, precondition=plan.precondition)
-        )
+        claim = stack.enter_context(claim_run(plan.store, plan.name, takeover=takeover, precondition=plan.precondition))
         try:
             last, settled = yield from _sittings(plan, claim, opening)
         except BaseException as error:

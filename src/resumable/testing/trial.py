@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from resumable.checkpoint import Checkpoint, ClaimId, Record
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import AlreadyCompleted, Refused, Terminated, UnknownRun
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer
@@ -78,7 +78,7 @@ class Trial:
         writer.clean_up()
 
     def _open(self, epoch: int, last: Checkpoint, known: frozenset[ClaimId], takeover: bool) -> Writer:
-        claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), control.me(), known, takeover, "the contract's store")
+        claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), this_process(), known, takeover, "the contract's store")
         return self.sink().open(claim, last)
 
     def save(self, writer: Writer) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from memory import MemorySource
 from resumable.checkpoint import Checkpoint, ClaimId, Record
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import Terminated, UnknownRun
 from resumable.pipeline import Pipeline
 from resumable.protocols import Claimant
@@ -31,7 +31,7 @@ def pipeline(folder: Path, store: MemoryStore, *, quarantine: bool = False) -> P
 
 def late_claimant(made: Pipeline, epoch: int) -> None:
     """One with that claim makes its partial files and is gone before it has saved anything."""
-    claimant = Claimant("m", ClaimId(epoch, "late"), control.me())
+    claimant = Claimant("m", ClaimId(epoch, "late"), this_process())
     with made._plan.sink.open(claimant, Checkpoint(schema=MemorySource().schema())):
         pass
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.control import claims as control
+from resumable.control.liveness import alive
 from resumable.databases.connection import Connection
 from resumable.errors import AlreadyRunning, ResumableError, Superseded, TargetChanged, TargetError
 from resumable.protocols import Claimant
@@ -157,7 +157,7 @@ def _precondition(row: Row, claim: Claimant, last: Checkpoint) -> None:
     known = row.claim in {claim.id, last.claim, *claim.known} or claim.takeover
     if known or row.checkpoint.is_decided or row.owner is None:
         return
-    lives = control.alive(row.owner, row.claim.token)
+    lives = alive(row.owner, row.claim.token)
     if lives or (lives is None and row.idle < QUIET):
         raise AlreadyRunning(
             f"Run {claim.run!r} is running: {row.owner}, with its checkpoints in {row.store or 'another store'}.",
