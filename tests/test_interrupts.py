@@ -37,7 +37,7 @@ class Strike:
         return self if frame.f_code not in CALLED else None
 
 def reading():
-    with resumable.session.prefetch.ahead(x for x in itertools.count()) as items:
+    with resumable.session.prefetch.prefetch(x for x in itertools.count()) as items:
         next(items)
 
 store = MemoryStore()

@@ -30,7 +30,7 @@ from stillness import Still, at_once
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No threads, and a folder in memory if there is one."""
     monkeypatch.setattr(claims, "threading", Still.module())
-    monkeypatch.setattr(resumable.session.loop, "ahead", at_once)
+    monkeypatch.setattr(resumable.session.loop, "prefetch", at_once)
     shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="resumable-", dir=shm if shm.is_dir() else None))
     yield folder

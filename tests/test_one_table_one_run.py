@@ -212,9 +212,9 @@ def test_a_lost_store_does_not_tell_spellings_apart(folder: pathlib.Path) -> Non
 def test_where_the_table_lies_is_no_option() -> None:
     """A run that kept its schema among the options, as it was kept at first, goes on; the sink looks at where it is."""
     was = Checkpoint(number=3, definition={"options": {"schema": "sales", "key": []}})
-    plan = resumable.upload("orders.csv", SHOP, "orders", schema="main", name="mine")._plan
+    plan = resumable.upload("orders.csv", SHOP, "orders", schema="main", name="mine").plan
     plan.definition = {"options": {"key": []}}
-    assert plan.agreed(was) == was
+    assert plan.with_current_options(was) == was
 
 
 def test_postgres_is_taken_wherever_a_url_is(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,10 +35,10 @@ from resumable.errors import (
     UsageError,
 )
 from resumable.export import export
-from resumable.pipeline import Pipeline, runs
+from resumable.pipeline import Pipeline
 from resumable.progress import Progress
 from resumable.protocols import Batch, Claimant, Reject, Sink, Source, Writer
-from resumable.run import Run
+from resumable.run import Run, runs
 from resumable.upload import upload
 
 __version__ = "0.1.0"

@@ -182,9 +182,8 @@ class Runs:
         if record.claim.token == after and may_live(record):
             wait_until_idle(self.store, name, LEAVING)
         pipeline = self._pipeline(name, record)
-        pipeline._plan.precondition = _turn(name, after)
         end = time.monotonic() + self.slice_seconds
-        with contextlib.closing(pipeline.steps()) as steps:
+        with contextlib.closing(pipeline.steps(precondition=_turn(name, after))) as steps:
             for progress in steps:
                 due = self._ending[0] or time.monotonic() >= end
                 if due and progress.status == "running" and (self._told(name) or self._ending[0]):

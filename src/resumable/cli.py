@@ -186,7 +186,7 @@ def _list(a: argparse.Namespace) -> int:
     for name in names:
         try:
             if (record := store.load(name)) is not None:
-                found.append(Progress.known(name, record))
+                found.append(Progress.from_record(name, record))
         except CorruptCheckpoint as error:  # one that can't be read mustn't hide the others
             unreadable.append(error)
     _print(*(json.dumps(run.to_dict()) if a.json else str(run) for run in found))

@@ -14,7 +14,7 @@ def _again(plan: Plan, last: Checkpoint) -> str:
     if plan.stale(last):
         return "begins a new run: the source has changed, or may have"
     try:
-        plan.same_rows(last)
+        plan.check_same_rows(last)
     except OptionsChanged as error:
         return f"is refused. {error.what} {error.do}".rstrip(".")
     return "does nothing, if what it published is still there"

@@ -67,7 +67,7 @@ class Progress:
         )
 
     @classmethod
-    def known(cls, name: str, record: Record | None) -> Progress:
+    def from_record(cls, name: str, record: Record | None) -> Progress:
         """What a store's record says; None is a run that nobody has begun."""
         last, asked = record.checkpoint if record else Checkpoint(), pending_request(record)
         return cls.of(name, status_of(record), last, whereabouts(record), asked)
@@ -91,13 +91,13 @@ class Progress:
             parts.append(f"{timedelta(seconds=round(self.eta))} left")
         return parts
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The facts, what is asked of it, and the message, in a line."""
         said = (ASKED.get(self.asked, ""), self.message)
         return " - ".join([", ".join(self.facts()), *(part for part in said if part)])
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.status}, {self.told()}"
+        return f"{self.name}: {self.status}, {self.summary()}"
 
     def _repr_html_(self) -> str:
         from resumable.notebook.cards import card
@@ -141,10 +141,10 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
     bar: Any = None
     try:
         for step in steps:
-            done, told = round(100 * (step.fraction or 0), 1), step.told()
+            percent, summary = round(100 * (step.fraction or 0), 1), step.summary()
             if bar is None:
-                bar = tqdm(total=100, initial=done, unit=told, desc=step.name, bar_format=form, **_place())
-            bar.n, bar.unit = done, told
+                bar = tqdm(total=100, initial=percent, unit=summary, desc=step.name, bar_format=form, **_place())
+            bar.n, bar.unit = percent, summary
             bar.refresh()
             yield step
     finally:

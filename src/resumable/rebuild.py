@@ -15,7 +15,8 @@ from sqlalchemy.engine import make_url
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.errors import Refused, UsageError
 from resumable.export import export
-from resumable.pipeline import Pipeline, unknown
+from resumable.pipeline import Pipeline
+from resumable.run_handle import unknown
 from resumable.run_names import file_path, place
 from resumable.upload import upload
 

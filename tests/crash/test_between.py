@@ -208,7 +208,7 @@ def test_a_frozen_runner_in_plain_view_does_not_keep_terminate_waiting(
         claim.save(stuck.last)
         stuck.write(Batch(pa.RecordBatch.from_pydict({"n": [1]}), {"n": 1}))
         with pytest.raises(Terminated):
-            list(session(made._plan, takeover=True, terminate=True))
+            list(session(made.plan, takeover=True, terminate=True))
     stuck._c.close()
     assert set() == Target(postgres).tables()
 
@@ -344,7 +344,7 @@ def test_a_runner_that_slept_through_the_run_makes_no_staging_when_it_wakes(data
     target, store = Target(database), MemoryStore()
     made = pipeline(database, store)
     with claim_run(store, "m", heartbeat=False) as claim:
-        sleeping = made._plan.sink.open(
+        sleeping = made.plan.sink.open(
             Claimant("m", claim.id, claim.owner, claim.known),
             Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()),
         )

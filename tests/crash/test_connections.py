@@ -287,7 +287,7 @@ def test_a_terminate_that_loses_its_server_is_seen_through(server: services.Post
         next(steps)
     run = pipeline(target.url, store)
     with pytest.raises(Terminated):
-        for step in killing(server, session(run._plan, terminate=True), store):
+        for step in killing(server, session(run.plan, terminate=True), store):
             assert step.message
             server.start()
     assert before == target.dump()

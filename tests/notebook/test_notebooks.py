@@ -112,7 +112,7 @@ def test_a_second_interrupt_does_not_wait(kernel: Kernel, folder: Path) -> None:
     kernel.well("""
 def hanging(batch):
     print("hanging", flush=True)
-    while not run._plan.asked:
+    while not run._stop.asked:
         time.sleep(0.01)
     print("heard", flush=True)
     time.sleep(1000)

@@ -125,7 +125,7 @@ class Sim:
         pipeline = Pipeline(MemorySource(ROWS, 1), self.world.sink(), name="m", store=self.store, every=0)
         terminate = kind in "Tt"
         try:
-            list(resumable.session.loop.session(pipeline._plan, takeover=kind.isupper(), terminate=terminate))
+            list(resumable.session.loop.session(pipeline.plan, takeover=kind.isupper(), terminate=terminate))
         except (ResumableError, Killed, AssertionError) as error:
             return type(error).__name__
         return "completed"

@@ -114,7 +114,7 @@ MUTANTS = [
     ),
     Mutant(
         "other options aren't called done", "session/recovery.py",
-        "                plan.same_rows(held)\n", "                pass\n",
+        "                plan.check_same_rows(held)\n", "                pass\n",
         "tests/test_sequences.py", "change_the_rows",
     ),
     Mutant(

@@ -16,6 +16,7 @@ import greenlet
 import pytest
 
 import resumable.session.backoff
+import resumable.session.clock
 import resumable.session.loop
 from resumable.control import claims
 from resumable.control.liveness import this_process
@@ -88,6 +89,6 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "this_process", lambda: OWNER)
     monkeypatch.setattr(claims, "threading", Still.module())
     monkeypatch.setattr(claims, "secrets", SimpleNamespace(token_hex=token))
-    for module in (claims, resumable.session.backoff, resumable.session.loop):
+    for module in (claims, resumable.session.backoff, resumable.session.clock, resumable.session.loop):
         monkeypatch.setattr(module, "time", CLOCK)
-    monkeypatch.setattr(resumable.session.loop, "ahead", at_once)
+    monkeypatch.setattr(resumable.session.loop, "prefetch", at_once)

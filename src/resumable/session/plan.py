@@ -6,11 +6,11 @@ import contextlib
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 
-from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record
+from resumable.checkpoint import Checkpoint, CheckpointStore, Json
 from resumable.errors import OptionsChanged, ResumableError, SourceChanged, UsageError
 from resumable.protocols import Batch, Sink, Source
 
@@ -22,7 +22,7 @@ _SAME_ROWS = {"staging", "quarantine", "staging_schema"}
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The parts of a run. `every`: seconds between commits; `reconnect`: how long to try to get a connection back."""
 
@@ -34,12 +34,8 @@ class Plan:
     transform: Transform | None
     definition: dict[str, Json] = field(default_factory=dict)
     reconnect: float = 300.0
-    asked: Literal["", "pause"] = ""
-    """What is asked of this very object, by a signal handler say: heard between two batches."""
-    precondition: Callable[[Record], None] | None = None
-    """Shown the record that a claim is about to go into; raises to refuse."""
 
-    def begin(self) -> Checkpoint:
+    def initial_checkpoint(self) -> Checkpoint:
         """A run's beginning: the source's identity and schema, frozen from here on."""
         identity, schema = self.source.identity(), self.source.schema()
         written = None
@@ -60,9 +56,9 @@ class Plan:
     def check(self, last: Checkpoint) -> Checkpoint:
         """The checkpoint to go on from; other options, or another source, than the run began with are refused."""
         self.check_source(last)
-        return self.agreed(last)
+        return self.with_current_options(last)
 
-    def agreed(self, last: Checkpoint) -> Checkpoint:
+    def with_current_options(self, last: Checkpoint) -> Checkpoint:
         """The checkpoint with the options to go on with; other ones than the run began with are refused.
 
         Only one may change: a run that a bad row has stopped may go on with quarantine.
@@ -79,7 +75,7 @@ class Plan:
             )
         return last
 
-    def same_rows(self, held: Checkpoint) -> None:
+    def check_same_rows(self, held: Checkpoint) -> None:
         """Refuse to call a run completed that was completed with other options, if they change what its rows are."""
         other = {k: said for k, said in self._other(held).items() if k not in _SAME_ROWS}
         if not held.rejected:
@@ -91,7 +87,7 @@ class Plan:
                 do=f"Give the same options to leave it so. {self._anew()}",
             )
 
-    def settled(self, last: Checkpoint) -> str:
+    def completed_message(self, last: Checkpoint) -> str:
         """What to say of a run that was completed before."""
         if not self._volatile:
             return "completed before, nothing to do"

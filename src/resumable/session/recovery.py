@@ -26,10 +26,10 @@ RENEWALS = 8
 
 @dataclass(slots=True)
 class Opening:
-    """`begun` is a new run's beginning, if one was looked at already. The acts are those of `session`."""
+    """`initial` is a new run's beginning, if one was looked at already. The acts are those of `session`."""
 
     plan: Plan
-    begun: Checkpoint | None
+    initial: Checkpoint | None
     takeover: bool = False
     restart: bool = False
     terminate: bool = False
@@ -78,7 +78,7 @@ class Opening:
         if self.terminate:
             return self._open_to_undo(claimant, last)
         if not last.is_decided:
-            plan.agreed(last)  # here already: with other options the sink would look for what isn't there
+            plan.with_current_options(last)  # here already: with other options the sink would look for what isn't there
         if last.stage in ("new", "terminated") or (restart and last.stage == "completed"):
             last = self._first(last)
         writer = plan.sink.open(claimant, last)
@@ -89,7 +89,7 @@ class Opening:
         try:
             first = self._first(held) if restart or plan.stale(held) or not writer.is_published() else None
             if first is None:
-                plan.same_rows(held)
+                plan.check_same_rows(held)
         except BaseException:
             writer.__exit__(None, None, None)
             raise
@@ -100,7 +100,7 @@ class Opening:
 
     def _first(self, held: Checkpoint) -> Checkpoint:
         """A new run's beginning, over what is held; the claim says that it was known."""
-        return replace((self.begun or self.plan.begin()).follow(held), claim=held.claim)
+        return replace((self.initial or self.plan.initial_checkpoint()).follow(held), claim=held.claim)
 
     def _open_to_undo(self, claimant: Claimant, last: Checkpoint) -> Writer:
         """The sink, made nothing in that isn't there."""

@@ -32,7 +32,7 @@ def pipeline(folder: Path, store: MemoryStore, *, quarantine: bool = False) -> P
 def late_claimant(made: Pipeline, epoch: int) -> None:
     """One with that claim makes its partial files and is gone before it has saved anything."""
     claimant = Claimant("m", ClaimId(epoch, "late"), this_process())
-    with made._plan.sink.open(claimant, Checkpoint(schema=MemorySource().schema())):
+    with made.plan.sink.open(claimant, Checkpoint(schema=MemorySource().schema())):
         pass
 
 
@@ -81,7 +81,7 @@ def test_a_partial_of_a_lost_store_is_swept_though_the_clock_was_ahead_then(tmp_
     store = MemoryStore()
     if terminate:
         with pytest.raises((UnknownRun, Terminated)):
-            list(session(pipeline(tmp_path, store)._plan, terminate=True))
+            list(session(pipeline(tmp_path, store).plan, terminate=True))
         assert [] == names(tmp_path)
     else:
         assert 6 == list(pipeline(tmp_path, store))[-1].rows
