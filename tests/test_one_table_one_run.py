@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -213,7 +214,7 @@ def test_where_the_table_lies_is_no_option() -> None:
     """A run that kept its schema among the options, as it was kept at first, goes on; the sink looks at where it is."""
     was = Checkpoint(number=3, definition={"options": {"schema": "sales", "key": []}})
     plan = resumable.upload("orders.csv", SHOP, "orders", schema="main", name="mine").plan
-    plan.definition = {"options": {"key": []}}
+    plan = replace(plan, definition={"options": {"key": []}})
     assert plan.with_current_options(was) == was
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from resumable.sealing import reading, seal, unseal
 from resumable.stages import DECIDED, FINISHED, TRANSITIONS, Stage
 
-__all__ = ["Checkpoint", "CheckpointStore", "ClaimId", "Json", "Outcome", "Owner", "Record", "Session"]
+__all__ = ["Checkpoint", "CheckpointStore", "ClaimId", "Json", "Outcome", "Owner", "Record", "Session", "location"]
 
 Json: TypeAlias = Any
 """Whatever `json` can write and read back as it was."""
@@ -250,6 +250,9 @@ class CheckpointStore(Protocol):
     A store raises `StoreError` when it can't be reached and `CorruptCheckpoint` for what it can't read.
     """
 
+    location: str
+    """Where it is, for messages: the same however often it is opened, another for another store; no password."""
+
     def load(self, name: str) -> Record | None:
         """What is known of a run; None if nothing is."""
         ...
@@ -264,6 +267,11 @@ class CheckpointStore(Protocol):
         False, and nothing changed, if another version is stored.
         """
         ...
+
+
+def location(store: CheckpointStore) -> str:
+    """Where a store is; of one that doesn't say, what it is."""
+    return str(getattr(store, "location", "") or repr(store))
 
 
 def _plain(c: Checkpoint) -> dict[str, Json]:

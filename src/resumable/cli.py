@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from resumable.checkpoint import location
 from resumable.cli_arguments import parse
 from resumable.control.signals import pausing
 from resumable.databases.urls import redact
@@ -191,7 +192,7 @@ def _list(a: argparse.Namespace) -> int:
             unreadable.append(error)
     _print(*(json.dumps(run.to_dict()) if a.json else str(run) for run in found))
     if not names and not a.json:
-        _say(f"No runs are known in {getattr(store, 'location', store)}. --store names another store.", DONE)
+        _say(f"No runs are known in {location(store)}. --store names another store.", DONE)
     return max((_say(error, FAILED) for error in unreadable), default=DONE)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from resumable.checkpoint import Checkpoint
+from resumable.checkpoint import Checkpoint, location
 from resumable.control.status import status_of
 from resumable.errors import OptionsChanged
+from resumable.optional_parts import notes
 from resumable.session.plan import Plan
 
 __all__ = ["explain"]
@@ -44,8 +45,5 @@ def explain(plan: Plan) -> str:
         lines.append("Undone by terminate: everything of the run; the target is then as it was before.")
     lines.append(f"Source: {plan.source.describe()}")
     lines.append(f"Sink: {plan.sink.describe()}")
-    lines.append(f"Commits about every {plan.every:g} s; checkpoints in {getattr(plan.store, 'location', plan.store)}.")
-    notes = getattr(plan.source, "notes", None)
-    if notes is not None:
-        lines += notes(last.schema or plan.source.schema())
-    return "\n".join(lines)
+    lines.append(f"Commits about every {plan.every:g} s; checkpoints in {location(plan.store)}.")
+    return "\n".join([*lines, *notes(plan.source, last.schema)])

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 
 from resumable import explain as explanation
-from resumable.checkpoint import CheckpointStore, Json, Record
+from resumable.checkpoint import CheckpointStore, Json, Record, location
 from resumable.control.signals import pausing
 from resumable.control.status import Status
 from resumable.errors import Paused, ResumableError, Stopped, Terminated, UsageError
@@ -185,7 +185,7 @@ _suspended: weakref.WeakValueDictionary[tuple[str, str], Steps] = weakref.WeakVa
 
 
 def _key(pipeline: Pipeline) -> tuple[str, str]:
-    return str(getattr(pipeline.store, "location", id(pipeline.store))), pipeline.name
+    return location(pipeline.store), pipeline.name
 
 
 def _close_suspended(pipeline: Pipeline, why: type[Stopped]) -> None:

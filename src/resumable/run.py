@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import Literal
 
-from resumable.checkpoint import Checkpoint, CheckpointStore, Record
+from resumable.checkpoint import Checkpoint, CheckpointStore, Record, location
 from resumable.control.requests import ask, enqueue
 from resumable.control.status import status_of
 from resumable.errors import OptionsChanged, Refused
@@ -68,7 +68,7 @@ class Run(RunHandle):
         return rebuild(self.store, self.name, source=source, target=target)
 
     def __repr__(self) -> str:
-        return f"<Run {self.name!r} in {getattr(self.store, 'location', self.store)}>"
+        return f"<Run {self.name!r} in {location(self.store)}>"
 
     def _repr_html_(self) -> str:
         from resumable.notebook.cards import standing

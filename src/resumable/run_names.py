@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, Engine
 
+from resumable import optional_parts
 from resumable.databases.identifiers import fold
 from resumable.databases.tables import DEFAULT
 from resumable.databases.urls import resolved_url, sqlite_file
@@ -78,8 +79,8 @@ def file_path(path: str | os.PathLike[str]) -> str:
 
 def address(part: object, what: str) -> str:
     """What a source or sink of one's own says that it is: its `address`. Raises `UsageError` if it has none."""
-    found = getattr(part, "address", None)
-    if isinstance(found, str) and found:
+    found = optional_parts.address(part)
+    if found:
         return found
     raise UsageError(
         f"Nothing tells this {what} ({type(part).__name__}) from another one, so the run needs a name.",

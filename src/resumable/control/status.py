@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from resumable.checkpoint import CheckpointStore, ClaimId, Record
+from resumable.checkpoint import CheckpointStore, ClaimId, Record, location
 from resumable.control.liveness import alive
 from resumable.errors import Superseded
 
@@ -98,7 +98,7 @@ def fenced(name: str, record: Record) -> Superseded:
 def removed(store: CheckpointStore, name: str) -> Superseded:
     """What a runner is told whose record is gone."""
     return Superseded(
-        f"The record of run {name!r} was removed from the store {getattr(store, 'location', store)}.",
+        f"The record of run {name!r} was removed from the store {location(store)}.",
         safe="What was committed is safe; this runner wrote nothing after that.",
         do="Run the same again: into a database it goes on from its last commit, into a file it begins anew.",
     )

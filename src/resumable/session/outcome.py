@@ -10,6 +10,7 @@ import time
 from resumable.checkpoint import Checkpoint
 from resumable.control.claims import Asked, Claim
 from resumable.errors import BadRow, Paused, Terminated
+from resumable.optional_parts import sift
 from resumable.protocols import Writer
 from resumable.session.plan import Plan
 
@@ -41,8 +42,7 @@ def decide(plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, asked: As
 
 def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
     """Put aside what publishing would refuse, where the sink can and was told to; committed and saved like any step."""
-    sift = getattr(writer, "sift", None)
-    refused = sum(len(part) for part in sift()) if sift else 0
+    refused = sum(len(part) for part in sift(writer))
     if refused:
         last = writer.commit(last.next(rows=last.rows - refused, rejected=last.rejected + refused))
         claim.save(last)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, Json
 from resumable.errors import OptionsChanged, ResumableError, SourceChanged, UsageError
+from resumable.optional_parts import if_exists, is_volatile, more, note
 from resumable.protocols import Batch, Sink, Source
 
 __all__ = ["Plan", "Transform"]
@@ -96,23 +97,23 @@ class Plan:
     def _anew(self) -> str:
         if self._volatile and self.definition.get("kind") == "export":
             return "if_exists='replace' (--if-exists replace) exports it anew."
-        more = "; it adds the rows once more, unless the run has made the table itself" if self._adds else ""
-        return f"A restart (--restart, pipeline.restart()) runs it anew with these{more}."
+        twice = "; it adds the rows once more, unless the run has made the table itself" if self._adds else ""
+        return f"A restart (--restart, pipeline.restart()) runs it anew with these{twice}."
 
     @property
     def _adds(self) -> bool:
-        return getattr(self.sink, "if_exists", "") == "append"
+        return if_exists(self.sink) == "append"
 
     @property
     def _volatile(self) -> bool:
         """Whether the source may have changed without a sign of it, as a table may."""
-        return bool(getattr(self.source, "volatile", False))
+        return is_volatile(self.source)
 
     def note(self) -> str:
         """What people should know of how the source is read, and how the sink found its target once it has been opened."""
-        notes = [getattr(self.sink, "note", "")]
+        notes = [note(self.sink)]
         with contextlib.suppress(ResumableError):  # it is to be read again for that; what it lacks is said elsewhere
-            notes.append(getattr(self.source, "note", ""))
+            notes.append(note(self.source))
         return ". ".join(filter(None, notes))
 
     def _other(self, last: Checkpoint) -> dict[str, str]:
@@ -137,11 +138,10 @@ class Plan:
 
         Of one that can't prove that it is unchanged, each time that it is to replace what is there.
         """
-        more = getattr(self.source, "more", None)  # only a source has it that may grow without having changed
-        if_exists = getattr(self.sink, "if_exists", "")
-        if self._volatile and if_exists in ("fail", "replace"):  # with "fail" a new run could only be refused
-            return bool(if_exists == "replace")
-        return bool(self.source.changed(last.source, last.position) or (more and more(last.source)))
+        existing = if_exists(self.sink)
+        if self._volatile and existing in ("fail", "replace"):  # with "fail" a new run could only be refused
+            return existing == "replace"
+        return bool(self.source.changed(last.source, last.position) or more(self.source, last.source))
 
 
 def _on(last: Checkpoint) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from resumable.checkpoint import Checkpoint
+from resumable.checkpoint import Checkpoint, location
 from resumable.control.claims import Claim
 from resumable.errors import ConnectionLost, ResumableError, Superseded, TargetChanged, UnknownRun
 from resumable.protocols import Claimant, Writer
@@ -73,8 +73,7 @@ class Opening:
     def _open(self, claim: Claim) -> Writer:
         """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
         plan, last, restart = self.plan, claim.last, self.restart and not self.again
-        where = str(getattr(plan.store, "location", ""))
-        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, where, restart)
+        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, location(plan.store), restart)
         if self.terminate:
             return self._open_to_undo(claimant, last)
         if not last.is_decided:

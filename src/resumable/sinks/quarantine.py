@@ -28,6 +28,7 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists
 from resumable.files.partial import PartialFile
 from resumable.files.posix import inspect_target
+from resumable.optional_parts import address, if_exists, note, sift
 from resumable.protocols import Batch, Claimant, Reject, Sink, Writer
 
 __all__ = ["QuarantineSink"]
@@ -41,17 +42,17 @@ class QuarantineSink:
 
     def __init__(self, sink: Sink, path: str | os.PathLike[str], *, source: str = "") -> None:
         self.sink, self.path, self.source = sink, os.fspath(path), source
-        self.if_exists: str = getattr(sink, "if_exists", "")
+        self.if_exists: str = if_exists(sink)
 
     @property
     def address(self) -> str:
         """The inner sink's."""
-        return str(getattr(self.sink, "address", ""))
+        return address(self.sink)
 
     @property
     def note(self) -> str:
         """The inner sink's."""
-        return str(getattr(self.sink, "note", ""))
+        return note(self.sink)
 
     def open(self, claim: Claimant, last: Checkpoint) -> Writer:
         """Open the inner sink, then bring the rejects to what it has committed."""
@@ -116,8 +117,7 @@ class _QuarantineWriter:
         return refused
 
     def sift(self) -> Iterator[tuple[Reject, ...]]:
-        inner = getattr(self._inner, "sift", None)
-        for part in inner() if inner else ():
+        for part in sift(self._inner):
             self._keep(part)
             yield part
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from resumable.checkpoint import Checkpoint, ClaimId, Record
 from resumable.control.liveness import this_process
 from resumable.errors import AlreadyCompleted, Refused, Terminated, UnknownRun
+from resumable.optional_parts import sift
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer
 from resumable.stores import FileStore
@@ -117,8 +118,8 @@ class Trial:
         assert self.last is not None
         if self.last.stage != "loaded":
             self.last = writer.commit(self.last.next(complete=True))
-        sift = getattr(writer, "sift", None)
-        if refused := sum(len(part) for part in sift()) if sift else 0:
+        refused = sum(len(part) for part in sift(writer))
+        if refused:
             last = self.last.next(rows=self.last.rows - refused, rejected=self.last.rejected + refused)
             self.last = writer.commit(last)
 
