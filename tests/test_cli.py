@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 import resumable
-from resumable import cli
+from resumable import cli, cli_runs
 from resumable import cli_arguments as arguments
 from resumable.stores import FileStore, open_store
 from shell import environment, here, image, numbers, rows_of, tables
@@ -343,9 +343,9 @@ def test_restart_undoes_an_unfinished_run_and_begins_anew(folder: Path) -> None:
 def test_a_live_runner_is_refused_and_takeover_fences_it_off(folder: Path) -> None:
     """The second line is told who runs; with --takeover it goes on, and the first ends with status 1."""
     code = (
-        "import sys\nfrom resumable import cli\nreal = cli._print\n"
+        "import sys\nfrom resumable import cli, cli_runs\nreal = cli_runs.print_lines\n"
         "def wait(*lines):\n    real(*lines)\n    sys.stdin.readline()\n"
-        "cli._print = wait\nsys.exit(cli.main(sys.argv[1:]))\n"
+        "cli_runs.print_lines = wait\nsys.exit(cli.main(sys.argv[1:]))\n"
     )
     line = ("upload", "many.csv", SHOP, "many", "--name", "m")
     first = subprocess.Popen(
@@ -600,7 +600,7 @@ def test_a_fault_of_our_own_is_one_line_and_debug_shows_where(folder: Path, monk
     def broken(*args: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(cli, "upload", broken)
+    monkeypatch.setattr(cli_runs, "upload_rows", broken)
     told(here("upload", "good.csv", SHOP, "t"), 1, "ZeroDivisionError: a bug.", "RESUMABLE_DEBUG=1")
     monkeypatch.setenv("RESUMABLE_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):

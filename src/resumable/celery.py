@@ -29,7 +29,6 @@ from resumable.checkpoint import CheckpointStore, Record
 from resumable.control.claims import claim_run
 from resumable.control.status import HEARTBEAT_TIMEOUT, may_live, status_of, whereabouts
 from resumable.control.waiting import wait_until_idle
-from resumable.databases.urls import redact
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -40,13 +39,14 @@ from resumable.errors import (
     Superseded,
     UsageError,
 )
-from resumable.export import export
+from resumable.exports import export
 from resumable.pipeline import Pipeline
 from resumable.rebuild import rebuild, rebuildable
+from resumable.redaction import redact
 from resumable.run import Run, submit
 from resumable.run_names import place
 from resumable.stores import open_store
-from resumable.upload import upload
+from resumable.uploads import upload
 
 __all__ = ["Runs"]
 

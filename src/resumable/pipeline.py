@@ -18,11 +18,12 @@ from resumable.checkpoint import CheckpointStore, Json, Record, location
 from resumable.control.signals import pausing
 from resumable.control.status import Status
 from resumable.errors import Paused, ResumableError, Stopped, Terminated, UsageError
-from resumable.progress import Progress, in_notebook, show
+from resumable.progress import Progress
 from resumable.protocols import Sink, Source
 from resumable.run_handle import RunHandle, completed
 from resumable.session.loop import StopRequest, session
 from resumable.session.plan import Plan, Transform
+from resumable.terminal import in_notebook, show
 
 __all__ = ["Pipeline", "Steps"]
 

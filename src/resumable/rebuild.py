@@ -14,11 +14,11 @@ from sqlalchemy.engine import make_url
 
 from resumable.checkpoint import CheckpointStore, Json
 from resumable.errors import Refused, UsageError
-from resumable.export import export
+from resumable.exports import export
 from resumable.pipeline import Pipeline
 from resumable.run_handle import unknown
 from resumable.run_names import file_path, place
-from resumable.upload import upload
+from resumable.uploads import upload
 
 __all__ = ["again", "rebuild", "rebuildable"]
 

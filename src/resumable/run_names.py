@@ -20,8 +20,9 @@ from resumable.databases.identifiers import fold
 from resumable.databases.tables import DEFAULT
 from resumable.databases.urls import resolved_url, sqlite_file
 from resumable.errors import UsageError
+from resumable.terminal import utf8
 
-__all__ = ["address", "file_path", "place", "run_name", "table_name", "utf8"]
+__all__ = ["address", "file_path", "place", "run_name", "table_name"]
 
 HERE = "localhost"
 """This machine, whether by a name, an address, a socket, or none of them."""
@@ -87,14 +88,6 @@ def address(part: object, what: str) -> str:
         safe="Nothing was touched.",
         do=f"Give name='...': the same for the same {what}, another for another.",
     )
-
-
-def utf8(word: str) -> str:
-    """A word of the command line, or a path, as a Python reads it that is set to UTF-8, whatever this one is set to."""
-    try:
-        return os.fsencode(word).decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # it is no such word: it came from elsewhere
-        return word
 
 
 def run_name(kind: str, *readable: str, of: tuple[str, ...]) -> str:

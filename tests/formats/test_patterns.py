@@ -39,7 +39,7 @@ print(len(patterns))
 
 LONG = """
 import sys
-from resumable.databases.urls import redact
+from resumable.redaction import redact
 from resumable.databases.postgresql.write import Postgresql
 from resumable.databases.sqlite.write import Sqlite
 from resumable.databases.keyset import is_query

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from resumable.control.claims import Claim
 from resumable.control.status import fenced
-from resumable.databases.urls import redact
 from resumable.errors import Paused, Superseded, UnknownRun
+from resumable.redaction import redact
 
 __all__ = ["record_exit"]
 
