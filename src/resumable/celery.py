@@ -29,6 +29,7 @@ from resumable.checkpoint import CheckpointStore, Record
 from resumable.control.claims import claim_run
 from resumable.control.status import HEARTBEAT_TIMEOUT, may_live, status_of, whereabouts
 from resumable.control.waiting import wait_until_idle
+from resumable.databases.identity import database_identity
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -44,7 +45,6 @@ from resumable.pipeline import Pipeline
 from resumable.rebuild import rebuild, rebuildable
 from resumable.redaction import redact
 from resumable.run import Run, submit
-from resumable.run_names import place
 from resumable.stores import open_store
 from resumable.uploads import upload
 
@@ -207,8 +207,8 @@ class Runs:
         """The run's pipeline, with the connection that means the database of its definition."""
         kept = record.checkpoint.definition
         end = "target" if kept.get("kind") == "upload" else "source"
-        there = place(kept[end]) if rebuildable(kept) else ""
-        url = next((url for url in self.connections.values() if place(url) == there), None)
+        there = database_identity(kept[end]) if rebuildable(kept) else ""
+        url = next((url for url in self.connections.values() if database_identity(url) == there), None)
         return rebuild(self.store, name, **{end: url})
 
     def _send(self, name: str) -> None:
