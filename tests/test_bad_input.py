@@ -374,7 +374,7 @@ def disk(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[int
 
     yield make
     for one in made:
-        one.leave()
+        one.release()
 
 
 def test_a_full_disk_under_a_database_stops_the_run_and_with_room_the_same_line_ends_it(disk, folder: Path) -> None:
@@ -447,7 +447,7 @@ def test_a_store_whose_disk_fills_in_mid_run_loses_nothing(folder: Path) -> None
         found = rows_of(folder / "shop.db", "select count(*), count(distinct id), sum(n) from many")
         assert found == [(200_000, 200_000, 3 * 200_000 * 200_001 // 2)]
     finally:
-        small.leave()
+        small.release()
 
 
 # -------------------------------------------------------------------------------------------------- the store

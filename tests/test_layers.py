@@ -19,7 +19,8 @@ PACKAGE = Path(__file__).parent.parent / "src" / "resumable"
 LAYERS = [
     {"errors", "redaction", "arrow_types", "lazy"},
     {"sealing", "stages"},
-    {"checkpoint", "protocols"},
+    {"checkpoint"},
+    {"protocols"},
     {"optional_parts"},
     {"control", "formats", "files", "databases"},
     {"progress", "stores", "sources", "sinks"},
