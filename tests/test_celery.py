@@ -17,7 +17,7 @@ import redisserver
 from images import dump
 from jobs import execute, until
 from resumable.checkpoint import Record
-from resumable.control import claims as control
+from resumable.control.claims import claim_run
 from resumable.errors import AlreadyCompleted, OptionsChanged, Refused, UnknownRun, UsageError
 from resumable.run import Run
 from services import CANARY, free_port
@@ -193,7 +193,7 @@ def test_a_message_that_comes_twice_does_no_harm(service: Service, tried: Callab
 def test_a_message_that_meets_a_live_runner_waits(service: Service) -> None:
     """Another process has the run: the message isn't lost, but looked at again later; nobody is disturbed meanwhile."""
     run = service.upload()
-    with control.claim(service.runs.store, "t") as claim:
+    with claim_run(service.runs.store, "t") as claim:
         assert "" == claim.asked
         worker = service.worker().ready()
         until(

@@ -516,8 +516,9 @@ def test_a_run_without_a_first_checkpoint_says_so(folder: Path) -> None:
     code = (
         "import os, resumable\n"
         f"resumable.upload('good.csv', {SHOP!r}, 't', name='t', transform=lambda rows: rows).run"
-        "\nfrom resumable import stores\nfrom resumable.control import claims as control\n"
-        "with control.claim(stores.open_store(), 't'): os._exit(1)\n"
+        "\nfrom resumable import stores\n"
+        "from resumable.control.claims import claim_run\n"
+        "with claim_run(stores.open_store(), 't'): os._exit(1)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(), check=False)
     assert here("status", "t").stdout == "t: interrupted, 0 rows\n"

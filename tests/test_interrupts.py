@@ -37,13 +37,13 @@ class Strike:
         return self if frame.f_code not in CALLED else None
 
 def reading():
-    with resumable.session.prefetch.ahead(x for x in itertools.count()) as items:
+    with resumable.session.prefetch.prefetch(x for x in itertools.count()) as items:
         next(items)
 
 store = MemoryStore()
 
 def claiming():
-    with resumable.control.claims.claim(store, 'r'):
+    with resumable.control.claims.claim_run(store, 'r'):
         pass
 
 def left():
@@ -69,7 +69,7 @@ for n in itertools.count(1):
     if strike.left > 0:
         break
     assert left() == [], at
-    assert not resumable.control.claims._held, at
+    assert not resumable.control.claims.own_tokens, at
     claiming()  # nobody has it
 print(struck)
 """

@@ -18,14 +18,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "resumable"
 LAYERS = [
     {"errors", "redaction", "arrow_types", "lazy"},
-    {"checkpoint", "protocols"},
+    {"sealing", "stages"},
+    {"checkpoint"},
+    {"protocols"},
+    {"optional_parts"},
     {"control", "formats", "files", "databases"},
     {"progress", "stores", "sources", "sinks"},
     {"terminal", "notebook"},
     {"session"},
-    {"explain"},
+    {"explain", "run_handle"},
     {"pipeline"},
-    {"run_names", "endpoints"},
+    {"run_names"},
+    {"endpoints"},
     {"uploads", "exports"},
     {"rebuild"},
     {"run"},
@@ -39,7 +43,7 @@ LAYERS = [
 """From the ground up: a room or a module imports what lies below it. Two in one layer don't know each other."""
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 KITS, CONNECTORS = {"formats", "files", "databases"}, {"stores", "sources", "sinks"}
-CORE = {"control", "progress", "terminal", "notebook", "session", "explain", "pipeline"}
+CORE = {"control", "progress", "terminal", "notebook", "session", "explain", "run_handle", "pipeline"}
 LATE = {
     ("pipeline", "stores"),
     ("progress", "notebook"),

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from resumable import sinks, sources, stores
     from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Record
     from resumable.exports import export
-    from resumable.pipeline import Pipeline, runs
+    from resumable.pipeline import Pipeline
     from resumable.progress import Progress
     from resumable.protocols import Batch, Claimant, Reject, Sink, Source, Writer
-    from resumable.run import Run
+    from resumable.run import Run, runs
     from resumable.uploads import upload
 
 __version__ = "0.1.0"
@@ -97,10 +97,10 @@ _HOMES = {
     "resumable.stores": ["stores"],
     "resumable.checkpoint": ["Checkpoint", "CheckpointStore", "ClaimId", "Record"],
     "resumable.exports": ["export"],
-    "resumable.pipeline": ["Pipeline", "runs"],
+    "resumable.pipeline": ["Pipeline"],
     "resumable.progress": ["Progress"],
     "resumable.protocols": ["Batch", "Claimant", "Reject", "Sink", "Source", "Writer"],
-    "resumable.run": ["Run"],
+    "resumable.run": ["Run", "runs"],
     "resumable.uploads": ["upload"],
 }
 """Where each public name is at home: it is loaded from there when it is first used."""

@@ -14,7 +14,7 @@ from resumable.errors import ResumableError, UsageError
 from resumable.exports import export as export_rows
 from resumable.pipeline import Pipeline
 from resumable.progress import Progress
-from resumable.rebuild import again
+from resumable.rebuild import url_from_environment
 from resumable.redaction import redact
 from resumable.run import Run
 from resumable.terminal import print_lines, say, show
@@ -51,7 +51,7 @@ def upload(a: argparse.Namespace) -> int:
         options["quote"] = a.quote or None
     if a.names is not None:
         options["names"] = next(csv.reader([a.names]), [])  # a name may be quoted, and hold a comma
-    target = again(a.target, "RESUMABLE_TARGET_URL")
+    target = url_from_environment(a.target, "RESUMABLE_TARGET_URL")
     keys, columns, staging = _names(a.key), _columns(a.columns), not a.no_staging
     return _run(upload_rows(a.source, target, a.table, key=keys, columns=columns, staging=staging, **options), a)
 
@@ -60,7 +60,7 @@ def export(a: argparse.Namespace) -> int:
     options = _given(a, "if_exists", "name", "store", "every", "reconnect", "schema", "format", "null") | _format(a)
     if a.spreadsheet_safe:
         options["spreadsheet_safe"] = True
-    source = again(a.source, "RESUMABLE_SOURCE_URL")
+    source = url_from_environment(a.source, "RESUMABLE_SOURCE_URL")
     return _run(export_rows(source, a.query or a.table, a.target, key=_names(a.key), **options), a)
 
 

@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from resumable.checkpoint import Checkpoint, Json, Record, Session
-from resumable.control import claims as control
-from resumable.control.status import Status, whereabouts
+from resumable.control.status import Status, pending_request, status_of, whereabouts
 
 __all__ = ["Progress", "Runs"]
 
@@ -47,7 +46,7 @@ class Progress:
     def of(cls, name: str, status: Status, last: Checkpoint, message: str = "", asked: Asked = "") -> Progress:
         """What a checkpoint says."""
         seconds = sum(s.seconds for s in last.sessions)
-        fraction = 1.0 if last.outcome == "completed" else last.fraction
+        fraction = 1.0 if last.is_published else last.fraction
         eta = None
         if fraction and seconds and status not in ("completed", "terminated"):
             eta = seconds * (1 - fraction) / fraction
@@ -58,10 +57,10 @@ class Progress:
         )
 
     @classmethod
-    def known(cls, name: str, record: Record | None) -> Progress:
+    def from_record(cls, name: str, record: Record | None) -> Progress:
         """What a store's record says; None is a run that nobody has begun."""
-        last, asked = record.checkpoint if record else Checkpoint(), control.request(record)
-        return cls.of(name, control.status(record), last, whereabouts(record), asked)
+        last, asked = record.checkpoint if record else Checkpoint(), pending_request(record)
+        return cls.of(name, status_of(record), last, whereabouts(record), asked)
 
     def to_dict(self) -> dict[str, Json]:
         """The same, ready for JSON; without `history`, which would make every line long."""
@@ -82,13 +81,13 @@ class Progress:
             parts.append(f"{timedelta(seconds=round(self.eta))} left")
         return parts
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The facts, what is asked of it, and the message, in a line."""
         said = (ASKED.get(self.asked, ""), self.message)
         return " - ".join([", ".join(self.facts()), *(part for part in said if part)])
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.status}, {self.told()}"
+        return f"{self.name}: {self.status}, {self.summary()}"
 
     def _repr_html_(self) -> str:
         from resumable.notebook.cards import card

@@ -91,10 +91,10 @@ def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
     bar: Any = None
     try:
         for step in steps:
-            done, told = round(100 * (step.fraction or 0), 1), step.told()
+            percent, summary = round(100 * (step.fraction or 0), 1), step.summary()
             if bar is None:
-                bar = tqdm(total=100, initial=done, unit=told, desc=step.name, bar_format=form, **_place())
-            bar.n, bar.unit = done, told
+                bar = tqdm(total=100, initial=percent, unit=summary, desc=step.name, bar_format=form, **_place())
+            bar.n, bar.unit = percent, summary
             bar.refresh()
             yield step
     finally:
