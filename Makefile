@@ -34,7 +34,7 @@ check: .venv/lint  ## lint, formatting and types
 
 crash: .venv/test  ## the crash tests in their long form: every system call, every pair, new seeds
 	@echo "make crash: every point; this takes an hour or two"
-	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py $(ARGS)
+	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py tests/test_successions.py $(ARGS)
 
 extras: .venv/test  ## install the wheel afresh, alone and with each extra, and do a real job in each
 	@$(BIN)/python tests/tools/extras.py
@@ -42,7 +42,8 @@ extras: .venv/test  ## install the wheel afresh, alone and with each extra, and 
 mutants: .venv/test  ## break each rule of the library on purpose, and see the test that catches it (RULES="fsync lock")
 	@$(BIN)/python tests/tools/mutants.py $(RULES)
 
-bench: .venv/bench  ## measure upload, export and resume beside other tools (SCALE=1: 766 MB)
+bench: .venv/bench  ## measure start-up, upload, export and resume beside other tools (SCALE=1: 766 MB)
+	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/load.py --scale $(or $(SCALE),0.2)
 	@$(BIN)/python benchmarks/resume.py --scale $(or $(SCALE),0.2)
 	@$(BIN)/python benchmarks/reconnect.py --scale $(or $(SCALE),0.2)

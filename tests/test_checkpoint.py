@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resumable.checkpoint import FORMAT, Checkpoint, ClaimId, Owner, Record, Session
+from resumable.checkpoint import Checkpoint, ClaimId, Owner, Record, Session
 from resumable.errors import CorruptCheckpoint
+from resumable.sealing import FORMAT
 from resumable.stores import SqlStore
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "checkpoint-format.md"

@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 import resumable
-from resumable import cli
+from resumable import cli, cli_runs
 from resumable import cli_arguments as arguments
 from resumable.stores import FileStore, open_store
 from shell import environment, here, image, numbers, rows_of, tables
@@ -340,12 +340,21 @@ def test_restart_undoes_an_unfinished_run_and_begins_anew(folder: Path) -> None:
     assert rows_of(folder / "shop.db", "select count(*) from log") == [(201,)], "in any other they come once more"
 
 
+def test_a_message_ends_once(folder: Path) -> None:
+    """Whether it is a sentence with its full stop, or a few words without."""
+    for line in (("upload", "good.csv", SHOP, "t"), ("export", SHOP, "t", "o.csv", "--key", "id")):
+        here(*line)
+        said = here(*line).stderr
+        assert said.rstrip().endswith(".")
+        assert ".." not in said.replace("...", "")
+
+
 def test_a_live_runner_is_refused_and_takeover_fences_it_off(folder: Path) -> None:
     """The second line is told who runs; with --takeover it goes on, and the first ends with status 1."""
     code = (
-        "import sys\nfrom resumable import cli\nreal = cli._print\n"
+        "import sys\nfrom resumable import cli, cli_runs\nreal = cli_runs.print_lines\n"
         "def wait(*lines):\n    real(*lines)\n    sys.stdin.readline()\n"
-        "cli._print = wait\nsys.exit(cli.main(sys.argv[1:]))\n"
+        "cli_runs.print_lines = wait\nsys.exit(cli.main(sys.argv[1:]))\n"
     )
     line = ("upload", "many.csv", SHOP, "many", "--name", "m")
     first = subprocess.Popen(
@@ -507,8 +516,9 @@ def test_a_run_without_a_first_checkpoint_says_so(folder: Path) -> None:
     code = (
         "import os, resumable\n"
         f"resumable.upload('good.csv', {SHOP!r}, 't', name='t', transform=lambda rows: rows).run"
-        "\nfrom resumable import control, stores\n"
-        "with control.claim(stores.open_store(), 't'): os._exit(1)\n"
+        "\nfrom resumable import stores\n"
+        "from resumable.control.claims import claim_run\n"
+        "with claim_run(stores.open_store(), 't'): os._exit(1)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(), check=False)
     assert here("status", "t").stdout == "t: interrupted, 0 rows\n"
@@ -599,7 +609,7 @@ def test_a_fault_of_our_own_is_one_line_and_debug_shows_where(folder: Path, monk
     def broken(*args: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(cli, "upload", broken)
+    monkeypatch.setattr(cli_runs, "upload_rows", broken)
     told(here("upload", "good.csv", SHOP, "t"), 1, "ZeroDivisionError: a bug.", "RESUMABLE_DEBUG=1")
     monkeypatch.setenv("RESUMABLE_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):

@@ -1,6 +1,7 @@
 """The house's layers, kept by reading the source: what may import what.
 
-core  <-  stores, sources, sinks  <-  upload, export  <-  rebuild  <-  run  <-  cli, celery  <-  __main__
+LAYERS has them, from the ground up. Beside each other, and without knowing each other: the core (who runs a run, one
+session, the pipeline) and the kits (formats, files, databases) with the sources, sinks and stores that stand on them.
 testing imports all and is imported by none; the package itself only re-exports.
 """
 
@@ -15,32 +16,55 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "resumable"
-CONNECTORS = {"stores", "sources", "sinks"}
-HEIGHT = dict.fromkeys(CONNECTORS, 1) | {
-    "upload": 2,
-    "export": 2,
-    "rebuild": 3,
-    "arguments": 3,
-    "run": 4,
-    "cli": 5,
-    "celery": 5,
-    "starting": 6,
-    "__main__": 6,
+LAYERS = [
+    {"errors", "redaction", "arrow_types", "lazy"},
+    {"sealing", "stages"},
+    {"checkpoint"},
+    {"protocols"},
+    {"optional_parts"},
+    {"control", "formats", "files", "databases"},
+    {"progress", "stores", "sources", "sinks"},
+    {"terminal", "notebook"},
+    {"session"},
+    {"explain", "run_handle"},
+    {"pipeline"},
+    {"run_names"},
+    {"endpoints"},
+    {"uploads", "exports"},
+    {"rebuild"},
+    {"run"},
+    {"celery", "cli_runs", "cli_list"},
+    {"cli_arguments"},
+    {"cli"},
+    {"starting"},
+    {"__main__", "__init__"},
+    {"testing"},
+]
+"""From the ground up: a room or a module imports what lies below it. Two in one layer don't know each other."""
+HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
+KITS, CONNECTORS = {"formats", "files", "databases"}, {"stores", "sources", "sinks"}
+CORE = {"control", "progress", "terminal", "notebook", "session", "explain", "run_handle", "pipeline"}
+LATE = {
+    ("pipeline", "stores"),
+    ("progress", "notebook"),
+    ("pipeline", "notebook"),
+    ("run", "notebook"),
+    ("starting", "cli"),
 }
-HEIGHT |= {"__init__": 7, "testing": 8}
-"""Of every module above the core, which is 0: a new module belongs to the core unless it is named here."""
+"""What is imported in a function, because it lies above or is seldom used: the default store, a notebook's pictures, the command."""
 DRIVERS = {"celery", "charset_normalizer", "kombu", "numpy", "pandas", "polars", "psycopg", "redis", "tqdm"}
 CORE_NEEDS = {"pyarrow", "sqlalchemy"}
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import of `name` in `module`, `deep` if it is inside a function; both without the `resumable.` in front."""
+    """One import of `name` in `module`, `deep` if it is inside a function, `typing` if it is for types only; names are without the `resumable.` in front."""
 
     module: str
     name: str
     line: int
     deep: bool
+    typing: bool
 
     def __str__(self) -> str:
         return f"{self.module} imports {self.name} (line {self.line})"
@@ -64,18 +88,23 @@ def imports() -> list[Import]:
             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
             for inner in ast.walk(function)
         }
+        typing = {
+            id(inner)
+            for branch in ast.walk(tree)
+            if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.unparse(branch.test)
+            for inner in ast.walk(branch)
+        }
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 targets = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path}: imports are absolute here"
-                whole = node.module == "resumable"
-                targets = [f"resumable.{alias.name}" for alias in node.names] if whole else [str(node.module)]
+                targets = [f"{node.module}.{alias.name}" for alias in node.names]
             else:
                 continue
             for target in targets:
                 name = "." + target.removeprefix("resumable").lstrip(".") if part(target) == "resumable" else target
-                found.append(Import(module, name, node.lineno, id(node) in deep))
+                found.append(Import(module, name, node.lineno, id(node) in deep, id(node) in typing))
     return found
 
 
@@ -84,21 +113,55 @@ def ours() -> list[tuple[Import, str]]:
     return [(i, part(i.name[1:]) or "__init__") for i in imports() if i.name.startswith(".")]
 
 
-def test_a_module_imports_nothing_above_it() -> None:
-    """Core below connectors below upload and export below the command line."""
+def test_every_module_has_its_layer() -> None:
+    """A new room is given its place here first."""
+    assert {part(i.module) for i in imports()} | {
+        p.name for p in PACKAGE.iterdir() if p.is_dir() and any(p.glob("*.py"))
+    } <= {*HEIGHT}
+
+
+def test_a_module_imports_only_what_lies_below_it() -> None:
+    """Or in its own room."""
     wrong = [
         str(i)
         for i, name in ours()
-        if HEIGHT.get(name, 0) > HEIGHT.get(part(i.module), 0)
-        and not (i.deep and (i.module, name) == ("pipeline", "stores"))  # the default store is opened by its URL
+        if name != part(i.module)
+        and HEIGHT[name] >= HEIGHT[part(i.module)]
+        and not (i.deep and (part(i.module), name) in LATE)
+        and not i.typing
+        and name != "__init__"
     ]
     assert wrong == []
 
 
-def test_stores_sources_and_sinks_never_import_each_other() -> None:
-    """Any source goes with any sink and any store, because none of them knows another."""
-    wrong = [str(i) for i, name in ours() if {part(i.module), name} <= CONNECTORS and part(i.module) != name]
+def test_the_core_and_the_connectors_do_not_know_each_other() -> None:
+    """Any source goes with any sink and any store, because the pipeline names none; a sink may ask who lives."""
+    side = KITS | CONNECTORS
+    wrong = [
+        str(i)
+        for i, name in ours()
+        if (part(i.module) in side and name in CORE and not (part(i.module) == "sinks" and name == "control"))
+        or (part(i.module) in CORE and name in side and not (i.deep and (part(i.module), name) in LATE))
+    ]
     assert wrong == []
+
+
+def test_there_is_no_circle() -> None:
+    """Between single modules, imports for types included; but for what is imported late."""
+    known = {i.module for i in imports()}
+    left: dict[str, set[str]] = {module: set() for module in known - {"__init__"}}
+    for i, name in ours():
+        if i.module in left and not (i.deep and (part(i.module), name) in LATE):
+            left[i.module] |= {m for m in _modules(i.name[1:]) if m in left and m != i.module}
+    while free := [module for module, below in left.items() if not below & left.keys()]:
+        for module in free:
+            del left[module]
+    assert set(left) == set(), {module: below & left.keys() for module, below in left.items()}
+
+
+def _modules(name: str) -> list[str]:
+    """The module that an imported name is, or is in: a name may be a module's, or something in it."""
+    return [name, name.rpartition(".")[0]] if "." in name else [name]
 
 
 def test_nothing_imports_the_testing_kit() -> None:
@@ -107,12 +170,29 @@ def test_nothing_imports_the_testing_kit() -> None:
     assert wrong == []
 
 
-def test_the_pipeline_names_no_source_sink_or_store() -> None:
-    """The core knows no technology."""
-    core = {p.stem for p in PACKAGE.glob("*.py")} - HEIGHT.keys()
-    wrong = [str(i) for i, name in ours() if i.module in core and name in CONNECTORS and not i.deep]
-    assert "pipeline" in core
+def test_imports_inside_functions_are_slow_or_optional_ones() -> None:
+    """Ours are listed; all others are drivers."""
+    wrong = [str(i) for i, name in ours() if i.deep and (part(i.module), name) not in LATE and name != part(i.module)]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (["-c", "import resumable"], {"pyarrow", "sqlalchemy", "numpy"}),
+        (["-m", "resumable", "--help"], {"pyarrow", "sqlalchemy", "numpy"}),
+        (["-m", "resumable", "list"], {"sqlalchemy", "psycopg", "redis"}),
+        (["-c", "import resumable.pipeline"], {"sqlalchemy", "psycopg", "redis", "pandas"}),
+    ],
+    ids=["import", "help", "list", "the core"],
+)
+def test_what_is_not_needed_is_not_loaded(words: list[str], absent: set[str], tmp_path: Path) -> None:
+    """Start-up is measured in benchmarks/startup.py; this is why it is short."""
+    command = [sys.executable, "-X", "importtime", *words]
+    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "resumable" in loaded
+    assert absent & loaded == set()
 
 
 def test_drivers_are_imported_only_where_they_are_used() -> None:

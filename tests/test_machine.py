@@ -22,15 +22,15 @@ from hypothesis.stateful import run_state_machine_as_test
 import resumable.session.loop
 from lifeworlds import File, Table
 from lives import Machine
-from resumable.control import claims as control
+from resumable.control import claims
 from stillness import Still, at_once
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No threads, and a folder in memory if there is one."""
-    monkeypatch.setattr(control, "threading", Still.module())
-    monkeypatch.setattr(resumable.session.loop, "ahead", at_once)
+    monkeypatch.setattr(claims, "threading", Still.module())
+    monkeypatch.setattr(resumable.session.loop, "prefetch", at_once)
     shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="resumable-", dir=shm if shm.is_dir() else None))
     yield folder

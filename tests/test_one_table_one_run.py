@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,10 +16,10 @@ from sqlalchemy.engine import URL, make_url
 import resumable
 from memory import MemorySource
 from resumable.checkpoint import Checkpoint
+from resumable.databases.identity import database_identity
 from resumable.databases.urls import resolved_url, sqlite_file
 from resumable.errors import SourceError, UsageError
-from resumable.rebuild import again
-from resumable.run_names import place
+from resumable.rebuild import url_from_environment
 from resumable.sinks import CsvSink, SqlSink
 from resumable.sources import ArrowSource, CsvSource, SqlSource
 from resumable.stores import SqlStore, open_store
@@ -111,23 +112,25 @@ def test_a_database_has_one_name_however_it_is_reached(folder: pathlib.Path) -> 
     names: dict[str, set[str]] = {}
     for where, urls in spelled(folder).items():
         engines = [url for url in urls if make_url(url).drivername in ("sqlite", "postgresql+psycopg")]
-        names[where] = {place(url) for url in urls} | {place(sa.create_engine(url)) for url in engines}
+        names[where] = {database_identity(url) for url in urls} | {
+            database_identity(sa.create_engine(url)) for url in engines
+        }
         assert len(names[where]) == 1, (where, names[where])
         assert len({uploaded(url) for url in urls if "psycopg2" not in url}) == 1, where
         assert len({exported(url) for url in urls if "psycopg2" not in url}) == 1, where
         for url in urls:
-            assert place(resolved_url(url).render_as_string(hide_password=False)) in names[where], url
+            assert database_identity(resolved_url(url).render_as_string(hide_password=False)) in names[where], url
     assert len(set.union(*names.values())) == len(PLACES)
 
 
 def test_the_environment_names_the_server_where_the_url_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """As libpq has it: the name is of the server that will be reached."""
-    here = place("postgresql://localhost/shop")
+    here = database_identity("postgresql://localhost/shop")
     monkeypatch.setenv("PGHOST", "db.example")
     monkeypatch.setenv("PGPORT", "5433")
     monkeypatch.setenv("PGDATABASE", "shop")
-    assert place("postgresql://") == place("postgresql://db.example:5433/shop")
-    assert place("postgresql://127.0.0.1:5432/shop") == here
+    assert database_identity("postgresql://") == database_identity("postgresql://db.example:5433/shop")
+    assert database_identity("postgresql://127.0.0.1:5432/shop") == here
 
 
 TABLES = {
@@ -212,9 +215,9 @@ def test_a_lost_store_does_not_tell_spellings_apart(folder: pathlib.Path) -> Non
 def test_where_the_table_lies_is_no_option() -> None:
     """A run that kept its schema among the options, as it was kept at first, goes on; the sink looks at where it is."""
     was = Checkpoint(number=3, definition={"options": {"schema": "sales", "key": []}})
-    plan = resumable.upload("orders.csv", SHOP, "orders", schema="main", name="mine")._plan
-    plan.definition = {"options": {"key": []}}
-    assert plan.agreed(was) == was
+    plan = resumable.upload("orders.csv", SHOP, "orders", schema="main", name="mine").plan
+    plan = replace(plan, definition={"options": {"key": []}})
+    assert plan.with_current_options(was) == was
 
 
 def test_postgres_is_taken_wherever_a_url_is(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +231,7 @@ def test_postgres_is_taken_wherever_a_url_is(postgres: str, monkeypatch: pytest.
     assert resolved_url("postgres+psycopg://h/x").drivername == "postgresql+psycopg"
     with_password = make_url(url).set(password="secret").render_as_string(hide_password=False)
     monkeypatch.setenv("RESUMABLE_TARGET_URL", with_password)
-    assert again(postgres, "RESUMABLE_TARGET_URL") == with_password
+    assert url_from_environment(postgres, "RESUMABLE_TARGET_URL") == with_password
 
 
 def test_a_uri_of_sqlite_means_its_file(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import resumable
 from jobs import NAME, Jobs, Task, export_task, until, upload_task
 from resumable import Run
 from resumable.checkpoint import Record
-from resumable.control import claims as control
+from resumable.control.claims import claim_run
 from resumable.errors import AlreadyCompleted, OptionsChanged, Refused, ResumableError, UnknownRun
 from resumable.run import submit
 from resumable.stores import FileStore, MemoryStore, SqlStore, open_store
@@ -182,7 +182,7 @@ def test_a_pause_that_comes_between_a_worker_and_its_claim_wins(task: Task) -> N
         if record.asked != "resume":
             raise Refused("It is not wanted.")
 
-    with pytest.raises(Refused), control.claim(run.store, NAME, precondition=precondition):
+    with pytest.raises(Refused), claim_run(run.store, NAME, precondition=precondition):
         pass
     assert ["resume", ""] == seen
     assert "" == run.asked

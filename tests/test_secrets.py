@@ -290,8 +290,8 @@ def test_the_library_shows_no_password(canary: str, search: Search) -> None:
         pipeline = paused(target)
         search.heard(repr(pipeline), pipeline.explain(), repr(pipeline.progress), pipeline.progress.to_dict())
         search.heard(pipeline._repr_html_(), pipeline.progress._repr_html_(), resumable.runs()._repr_html_())
-        search.heard(repr(pipeline._plan.sink), repr(pipeline._plan.source), repr(pipeline.store), repr(engine))
-        search.heard(pipeline.store.load("t"), pipeline._plan.definition)
+        search.heard(repr(pipeline.plan.sink), repr(pipeline.plan.source), repr(pipeline.store), repr(engine))
+        search.heard(pipeline.store.load("t"), pipeline.plan.definition)
         assert search.found(canary) == []
         with pytest.raises(resumable.OptionsChanged) as changed:
             resumable.upload("good.csv", target, "t", name="t", if_exists="append").run()
@@ -308,7 +308,7 @@ def test_the_library_shows_no_password(canary: str, search: Search) -> None:
     search.raised(bad.value)
     search.heard(resumable.runs()._repr_html_(), resumable.runs()[0]._repr_html_())
     export = resumable.export(canary, "nosuch", "out.csv")
-    search.heard(repr(export), repr(export._plan.source), repr(SqlStore(canary)), SqlStore(canary).describe())
+    search.heard(repr(export), repr(export.plan.source), repr(SqlStore(canary)), SqlStore(canary).describe())
     with pytest.raises(resumable.SourceError) as gone:
         export.run()
     search.raised(gone.value)

@@ -8,11 +8,12 @@ An upload that goes on from its last commit, whatever stopped it:
         print(progress)
 """
 
-from resumable import starting  # noqa: F401 - first: what follows takes a second
+from typing import TYPE_CHECKING
 
-# isort: split
-from resumable import errors, sinks, sources, stores
-from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Record
+from resumable import (
+    errors,
+    starting,  # noqa: F401 - first: what follows may take a while
+)
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -34,12 +35,17 @@ from resumable.errors import (
     UnknownRun,
     UsageError,
 )
-from resumable.export import export
-from resumable.pipeline import Pipeline, runs
-from resumable.progress import Progress
-from resumable.protocols import Batch, Claimant, Reject, Sink, Source, Writer
-from resumable.run import Run
-from resumable.upload import upload
+from resumable.lazy import lazy
+
+if TYPE_CHECKING:
+    from resumable import sinks, sources, stores
+    from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Record
+    from resumable.exports import export
+    from resumable.pipeline import Pipeline
+    from resumable.progress import Progress
+    from resumable.protocols import Batch, Claimant, Reject, Sink, Source, Writer
+    from resumable.run import Run, runs
+    from resumable.uploads import upload
 
 __version__ = "0.1.0"
 
@@ -84,3 +90,20 @@ __all__ = [
     "stores",
     "upload",
 ]
+
+_HOMES = {
+    "resumable.sinks": ["sinks"],
+    "resumable.sources": ["sources"],
+    "resumable.stores": ["stores"],
+    "resumable.checkpoint": ["Checkpoint", "CheckpointStore", "ClaimId", "Record"],
+    "resumable.exports": ["export"],
+    "resumable.pipeline": ["Pipeline"],
+    "resumable.progress": ["Progress"],
+    "resumable.protocols": ["Batch", "Claimant", "Reject", "Sink", "Source", "Writer"],
+    "resumable.run": ["Run", "runs"],
+    "resumable.uploads": ["upload"],
+}
+"""Where each public name is at home: it is loaded from there when it is first used."""
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(__name__, _HOMES)

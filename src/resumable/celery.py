@@ -26,9 +26,10 @@ from celery import Celery, signals
 from celery.exceptions import OperationalError
 
 from resumable.checkpoint import CheckpointStore, Record
-from resumable.control import claims as control
-from resumable.control.status import whereabouts
-from resumable.databases.urls import redact
+from resumable.control.claims import claim_run
+from resumable.control.status import HEARTBEAT_TIMEOUT, may_live, status_of, whereabouts
+from resumable.control.waiting import wait_until_idle
+from resumable.databases.identity import database_identity
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -39,13 +40,13 @@ from resumable.errors import (
     Superseded,
     UsageError,
 )
-from resumable.export import export
+from resumable.exports import export
 from resumable.pipeline import Pipeline
 from resumable.rebuild import rebuild, rebuildable
+from resumable.redaction import redact
 from resumable.run import Run, submit
-from resumable.run_names import place
 from resumable.stores import open_store
-from resumable.upload import upload
+from resumable.uploads import upload
 
 __all__ = ["Runs"]
 
@@ -144,7 +145,7 @@ class Runs:
             with contextlib.suppress(CorruptCheckpoint):
                 record = self.store.load(name)
                 # Of a runner on another machine nobody knows by a look; if it lives, the message waits its turn.
-                if control.status(record) != "running" or whereabouts(record):
+                if status_of(record) != "running" or whereabouts(record):
                     self._send(name)
 
     # -------------------------------------------------------------------------------------- in a worker
@@ -153,7 +154,7 @@ class Runs:
         try:
             record = self.store.load(name)
             if record is not None and record.asked == "terminate":
-                self._pipeline(name, record).terminate(wait=control.HEARTBEAT_TIMEOUT + LEAVING)
+                self._pipeline(name, record).terminate(wait=HEARTBEAT_TIMEOUT + LEAVING)
             elif record is not None and record.asked == "resume":
                 self._go_on(name, after, record)
         except (Stopped, Superseded, AlreadyCompleted, _NotItsTurn) as error:
@@ -178,12 +179,11 @@ class Runs:
 
     def _go_on(self, name: str, after: str, record: Record) -> None:
         """One slice; the next one's message is sent before its end."""
-        if record.claim.token == after and control.may_live(record):
-            control.wait_until_idle(self.store, name, LEAVING)
+        if record.claim.token == after and may_live(record):
+            wait_until_idle(self.store, name, LEAVING)
         pipeline = self._pipeline(name, record)
-        pipeline._plan.precondition = _turn(name, after)
         end = time.monotonic() + self.slice_seconds
-        with contextlib.closing(pipeline.steps()) as steps:
+        with contextlib.closing(pipeline.steps(precondition=_turn(name, after))) as steps:
             for progress in steps:
                 due = self._ending[0] or time.monotonic() >= end
                 if due and progress.status == "running" and (self._told(name) or self._ending[0]):
@@ -200,15 +200,15 @@ class Runs:
 
     def _fail(self, name: str, error: ResumableError) -> None:
         """Keep the reason why no session came about, and try no more."""
-        with control.claim(self.store, name, precondition=_turn(name, None)) as claim:
+        with claim_run(self.store, name, precondition=_turn(name, None)) as claim:
             claim.save(replace(claim.last, stopped_as="failed", error=redact(str(error))), release=True, withdraw=True)
 
     def _pipeline(self, name: str, record: Record) -> Pipeline:
         """The run's pipeline, with the connection that means the database of its definition."""
         kept = record.checkpoint.definition
         end = "target" if kept.get("kind") == "upload" else "source"
-        there = place(kept[end]) if rebuildable(kept) else ""
-        url = next((url for url in self.connections.values() if place(url) == there), None)
+        there = database_identity(kept[end]) if rebuildable(kept) else ""
+        url = next((url for url in self.connections.values() if database_identity(url) == there), None)
         return rebuild(self.store, name, **{end: url})
 
     def _send(self, name: str) -> None:

@@ -2,8 +2,7 @@
 
 Laws kept here:
 
-* State is JSON with a version, never pickle.
-* A corrupt or newer record is `CorruptCheckpoint`, never "start from zero".
+* A run's stage is told here alone, and only the transitions of stages.py are made.
 * Nothing here holds a password: definitions carry URLs without one.
 
 docs/checkpoint-format.md describes every field.
@@ -12,24 +11,20 @@ docs/checkpoint-format.md describes every field.
 from __future__ import annotations
 
 import base64
-import json
-import zlib
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from resumable.errors import CorruptCheckpoint
+from resumable.sealing import reading, seal, unseal
+from resumable.stages import DECIDED, FINISHED, TRANSITIONS, Stage
 
-__all__ = ["FORMAT", "Checkpoint", "CheckpointStore", "ClaimId", "Json", "Outcome", "Owner", "Record", "Session"]
+__all__ = ["Checkpoint", "CheckpointStore", "ClaimId", "Json", "Outcome", "Owner", "Record", "Session", "location"]
 
 Json: TypeAlias = Any
 """Whatever `json` can write and read back as it was."""
 
 Outcome: TypeAlias = Literal["", "completed", "terminated"]
-
-FORMAT = 1
-"""Version of the JSON form. A reader refuses a greater one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -110,37 +105,88 @@ class Checkpoint:
     previous: Checkpoint | None = None
     """The completed run of this name before this one, until this one is published: what terminate puts back."""
 
+    @property
+    def stage(self) -> Stage:
+        """How far the run has come, told from number, complete, outcome and finished: nobody else looks at these."""
+        match self.outcome:
+            case "completed":
+                return "completed" if self.finished else "published"
+            case "terminated":
+                return "terminated" if self.finished else "rolling back"
+        if self.complete:
+            return "loaded"
+        return "loading" if self.is_begun else "new"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was committed, whatever has become of it."""
+        return self.number > 0
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is decided that the run is completed."""
+        return self.stage in ("published", "completed")
+
+    @property
+    def is_called_off(self) -> bool:
+        """Whether it is decided that the run is terminated."""
+        return self.stage in ("rolling back", "terminated")
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is settled in the sink how the run ends."""
+        return self.stage in DECIDED
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to be done."""
+        return self.stage in FINISHED
+
     def next(self, **changes: Any) -> Checkpoint:
         """The checkpoint after this one."""
-        return replace(self, number=self.number + 1, **changes)
+        return self._becomes(replace(self, number=self.number + 1, **changes))
+
+    def finish(self) -> Checkpoint:
+        """This decided checkpoint, once nothing is left to be removed; safe to repeat."""
+        return self if self.is_finished else self._becomes(replace(self, finished=True))
+
+    def call_off(self) -> Checkpoint:
+        """This beginning of a run, terminated before anything was made for it."""
+        return self._becomes(replace(self, outcome="terminated", finished=True))
+
+    def _becomes(self, following: Checkpoint) -> Checkpoint:
+        if following.stage not in TRANSITIONS[self.stage]:
+            raise ValueError(f"A run that is {self.stage} can't become {following.stage}.")
+        return following
 
     def follow(self, held: Checkpoint) -> Checkpoint:
         """This beginning of a run as the successor of what is `held`; a completed run is kept as its `previous`."""
-        completed = held.finished and held.outcome == "completed"
-        return replace(self, previous=replace(held, previous=None, stopped_as="", error="") if completed else None)
+        if held.stage != "completed":
+            return replace(self, previous=None)
+        return replace(self, previous=replace(held, previous=None, stopped_as="", error=""))
 
     def put_back(self, claim: ClaimId) -> Checkpoint | None:
         """What is remembered once this run was called off: the completed run before it, if there was one."""
         return None if self.previous is None else replace(self.previous, claim=claim, stopped_as="terminated")
 
     def remembered(self, claim: ClaimId) -> Checkpoint:
-        """What is kept of this run once it is over: of a terminated one, the completed run before it, if there was one."""
-        return (self.put_back(claim) if self.outcome == "terminated" else None) or self
+        """What is kept of this finished run: of a terminated one, the completed run before it, if there was one."""
+        before = self.put_back(claim) if self.stage == "terminated" else None
+        return self if before is None else before
 
     def was_put_back(self, held: Checkpoint) -> bool:
         """Whether `held` is the completed run before this one: then this one was called off."""
-        return self.previous is not None and held.finished and held.sessions == self.previous.sessions
+        return self.previous is not None and held.is_finished and held.sessions == self.previous.sessions
 
     def to_json(self) -> str:
         """One line of JSON, with a version and a checksum."""
-        return _seal(_plain(self))
+        return seal(_plain(self))
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Checkpoint:
         """Read what `to_json` wrote; `where` is named in the `CorruptCheckpoint` that anything else gets."""
-        with _reading(where):
-            return _checkpoint(_unseal(text, where))
-        raise AssertionError
+        with reading(where):
+            return _checkpoint(unseal(text, where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +222,13 @@ class Record:
             "asked_of": asdict(self.asked_of),
             "checkpoint": _plain(self.checkpoint),
         }
-        return _seal(body)
+        return seal(body)
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Record:
         """Read what `to_json` wrote; `where` is named in the `CorruptCheckpoint` that anything else gets."""
-        with _reading(where):
-            body = _unseal(text, where)
+        with reading(where):
+            body = unseal(text, where)
             return cls(
                 version=body["version"],
                 checkpoint=_checkpoint(body["checkpoint"]),
@@ -194,7 +240,6 @@ class Record:
                 asked=body["asked"],
                 asked_of=ClaimId(**body["asked_of"]),
             )
-        raise AssertionError
 
 
 class CheckpointStore(Protocol):
@@ -204,6 +249,9 @@ class CheckpointStore(Protocol):
     returns. MUST: `load` returns what the last successful swap wrote. MUST: names don't touch each other.
     A store raises `StoreError` when it can't be reached and `CorruptCheckpoint` for what it can't read.
     """
+
+    location: str
+    """Where it is, for messages: the same however often it is opened, another for another store; no password."""
 
     def load(self, name: str) -> Record | None:
         """What is known of a run; None if nothing is."""
@@ -219,6 +267,11 @@ class CheckpointStore(Protocol):
         False, and nothing changed, if another version is stored.
         """
         ...
+
+
+def location(store: CheckpointStore) -> str:
+    """Where a store is; of one that doesn't say, what it is."""
+    return str(getattr(store, "location", "") or repr(store))
 
 
 def _plain(c: Checkpoint) -> dict[str, Json]:
@@ -241,44 +294,3 @@ def _checkpoint(body: dict[str, Json]) -> Checkpoint:
         if body[f] is not None:
             body[f] = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(body[f])))
     return Checkpoint(**body)
-
-
-def _dump(body: Json) -> str:
-    return json.dumps(body, separators=(",", ":"), sort_keys=True, allow_nan=False)
-
-
-def _seal(body: dict[str, Json]) -> str:
-    # Twice: a key that isn't text becomes text, and may then sort elsewhere; what is read must seal the same.
-    text = _dump(json.loads(_dump(body)))
-    return f'{{"format":{FORMAT},"crc32":{zlib.crc32(text.encode())},"body":{text}}}'
-
-
-def _unseal(text: str | bytes, where: str) -> dict[str, Json]:
-    sealed = json.loads(text)
-    if sealed["format"] > FORMAT:
-        raise CorruptCheckpoint(
-            f"{where} was written by a newer version of resumable (format {sealed['format']}, this one reads {FORMAT}).",
-            safe="Nothing was changed.",
-            do="Update resumable: pip install -U resumable-pipelines.",
-        )
-    body: dict[str, Json] = sealed["body"]
-    if zlib.crc32(_dump(body).encode()) != sealed["crc32"]:
-        raise ValueError("checksum")
-    return body
-
-
-class _reading:
-    """Turns whatever goes wrong while reading into `CorruptCheckpoint`."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, CorruptCheckpoint):
-            raise CorruptCheckpoint(
-                f"{self.where} can't be read ({type(error).__name__}: {error}).",
-                safe="Nothing was changed; the target keeps what was committed.",
-                do="Restore it from a copy, or remove it: a database target's ledger still knows the run.",
-            ) from error

@@ -11,7 +11,7 @@ Split by who has to act:
   `TargetExists`, `UsageError`.
 * `StoreError`, `ConnectionLost` - something beneath us failed; the run can be resumed.
 
-No message ever holds a password: texts from drivers pass through `resumable.databases.urls.redact`.
+No message ever holds a password: texts from drivers pass through `resumable.redaction.redact`.
 """
 
 from __future__ import annotations

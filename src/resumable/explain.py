@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from resumable.checkpoint import Checkpoint
-from resumable.control import claims as control
+from resumable.checkpoint import Checkpoint, location
+from resumable.control.status import status_of
 from resumable.errors import OptionsChanged
+from resumable.optional_parts import notes
 from resumable.session.plan import Plan
 
 __all__ = ["explain"]
@@ -14,7 +15,7 @@ def _again(plan: Plan, last: Checkpoint) -> str:
     if plan.stale(last):
         return "begins a new run: the source has changed, or may have"
     try:
-        plan.same_rows(last)
+        plan.check_same_rows(last)
     except OptionsChanged as error:
         return f"is refused. {error.what} {error.do}".rstrip(".")
     return "does nothing, if what it published is still there"
@@ -23,14 +24,14 @@ def _again(plan: Plan, last: Checkpoint) -> str:
 def explain(plan: Plan) -> str:
     """A few lines in words, one subject each. Reads the store and the source's sample; changes nothing."""
     record = plan.store.load(plan.name)
-    state = control.status(record)
+    state = status_of(record)
     last = record.checkpoint if record is not None else Checkpoint()
     lines = [f"Run {plan.name!r} is {state}."]
     if state == "completed":
         lines.append(f"{last.rows:,} rows are published. The same call {_again(plan, last)}.")
         lines.append("Terminate is refused: a completed run stays.")
     else:
-        if last.number and state != "terminated":
+        if last.is_begun and state != "terminated":
             lines.append(f"Skipped: the {last.rows:,} rows that are committed (checkpoint {last.number}).")
             lines.append("Redone: whatever was read or written after that commit; it was never counted.")
         else:
@@ -44,8 +45,5 @@ def explain(plan: Plan) -> str:
         lines.append("Undone by terminate: everything of the run; the target is then as it was before.")
     lines.append(f"Source: {plan.source.describe()}")
     lines.append(f"Sink: {plan.sink.describe()}")
-    lines.append(f"Commits about every {plan.every:g} s; checkpoints in {getattr(plan.store, 'location', plan.store)}.")
-    notes = getattr(plan.source, "notes", None)
-    if notes is not None:
-        lines += notes(last.schema or plan.source.schema())
-    return "\n".join(lines)
+    lines.append(f"Commits about every {plan.every:g} s; checkpoints in {location(plan.store)}.")
+    return "\n".join([*lines, *notes(plan.source, last.schema)])

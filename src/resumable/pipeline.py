@@ -1,6 +1,6 @@
 """Pipeline: a handle on a run. It holds no state of its own: all of that is in the checkpoint.
 
-The steps of a session are in session.py, what a run is made of in plan.py, who may run it in control.py.
+The steps of a session are in session/, what a run is made of in session/plan.py, who may run it in control/.
 """
 
 from __future__ import annotations
@@ -12,30 +12,20 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any
 
 from resumable import explain as explanation
-from resumable.checkpoint import CheckpointStore, Json
-from resumable.control import claims as control
+from resumable.checkpoint import CheckpointStore, Json, Record, location
 from resumable.control.signals import pausing
 from resumable.control.status import Status
-from resumable.errors import (
-    AlreadyCompleted,
-    Conflict,
-    Paused,
-    Refused,
-    ResumableError,
-    Stopped,
-    Terminated,
-    UnknownRun,
-    UsageError,
-)
-from resumable.progress import Progress, Runs, in_notebook, show
+from resumable.errors import Paused, ResumableError, Stopped, Terminated, UsageError
+from resumable.progress import Progress
 from resumable.protocols import Sink, Source
-from resumable.session.loop import session
+from resumable.run_handle import RunHandle, completed
+from resumable.session.loop import StopRequest, session
 from resumable.session.plan import Plan, Transform
+from resumable.terminal import in_notebook, show
 
-__all__ = ["Pipeline", "Steps", "pause", "runs", "terminate"]
+__all__ = ["Pipeline", "Steps"]
 
 
 class Pipeline:
@@ -67,17 +57,30 @@ class Pipeline:
                 safe="Nothing was touched.",
                 do="Give name='...', every=1.0, reconnect=300.",
             )
-        self._plan = Plan(source, sink, name, open_store(store), every, transform, definition or {}, reconnect)
-        self.name, self.store = name, self._plan.store
+        self.plan = Plan(source, sink, name, open_store(store), every, transform, definition or {}, reconnect)
+        """What the run is made of."""
+        self.name, self.store = name, self.plan.store
+        self._handle = RunHandle(name, self.store)
+        self._stop = StopRequest()
 
     def __iter__(self) -> Steps:
         return self.steps()
 
-    def steps(self, *, takeover: bool = False, restart: bool = False) -> Steps:
-        """One session, step by step. The two acts are those of `run` and `restart`."""
+    def steps(
+        self,
+        *,
+        takeover: bool = False,
+        restart: bool = False,
+        precondition: Callable[[Record], None] | None = None,
+    ) -> Steps:
+        """One session, step by step. The two acts are those of `run` and `restart`.
+
+        `precondition` is shown the record that the claim is about to go into, and raises to refuse.
+        """
         _close_suspended(self, Paused)
-        self._plan.asked = ""  # here, not at the first step: a signal that comes before the run is opened counts
-        return Steps(self, session(self._plan, takeover=takeover, restart=restart))
+        self._stop.asked = ""  # here, not at the first step: a signal that comes before the run is opened counts
+        how = {"takeover": takeover, "restart": restart}
+        return Steps(self, session(self.plan, **how, stop=self._stop, precondition=precondition))
 
     def run(self, *, takeover: bool = False) -> Progress:
         """Run to the end, with a progress bar, and return the last `Progress`.
@@ -93,27 +96,27 @@ class Pipeline:
 
     def _run(self, steps: Steps) -> Progress:
         # A script gets the KeyboardInterrupt that it would get anywhere else; in a notebook the next cell may follow.
-        asked = pausing(self.stop, signal.SIGINT) if in_notebook() else contextlib.nullcontext()
-        with asked, contextlib.closing(steps):
+        interrupts = pausing(self.stop, signal.SIGINT) if in_notebook() else contextlib.nullcontext()
+        with interrupts, contextlib.closing(steps):
             return _exhaust(show(steps))
 
     @property
     def status(self) -> Status:
         """new, running, paused, failed, interrupted, completed or terminated."""
-        return control.status(self.store.load(self.name))
+        return self._handle.status
 
     @property
     def progress(self) -> Progress:
         """Where the run stands, from what the store knows."""
-        return Progress.known(self.name, self.store.load(self.name))
+        return self._handle.progress
 
     def explain(self) -> str:
         """In words: what a call would skip, redo, publish; what terminate would undo; what the guarantee rests on."""
-        return explanation.explain(self._plan)
+        return explanation.explain(self.plan)
 
     def stop(self) -> None:
         """Ask the session in this very process to pause at its next commit, at once: safe in a signal handler."""
-        self._plan.asked = "pause"
+        self._stop.asked = "pause"
 
     def pause(self, wait: float = 30.0) -> None:
         """Stop the run at its next commit; return once it has. A run that isn't running is left as it is.
@@ -121,7 +124,7 @@ class Pipeline:
         Raises `AlreadyCompleted`, `UnknownRun`, and `NotHonoured` after `wait` seconds.
         """
         _close_suspended(self, Paused)
-        pause(self.store, self.name, wait)
+        self._handle.pause(wait)
 
     def terminate(self, wait: float = 30.0) -> None:
         """Call the run off: the target is as it was before. Asks a live runner, else rolls back here.
@@ -129,12 +132,12 @@ class Pipeline:
         Raises `AlreadyCompleted`, `UnknownRun`, and `NotHonoured` after `wait` seconds.
         """
         _close_suspended(self, Terminated)
-        terminate(self.store, self.name, wait, self.roll_back)
+        self._handle.call_off(wait, self.roll_back)
 
     def roll_back(self) -> None:
         """Undo the run here, where no live runner has it; see `terminate`."""
         with contextlib.suppress(Terminated):
-            _exhaust(session(self._plan, terminate=True))
+            _exhaust(session(self.plan, terminate=True, stop=self._stop))
             raise completed(self.name)
 
     def __repr__(self) -> str:
@@ -183,7 +186,7 @@ _suspended: weakref.WeakValueDictionary[tuple[str, str], Steps] = weakref.WeakVa
 
 
 def _key(pipeline: Pipeline) -> tuple[str, str]:
-    return str(getattr(pipeline.store, "location", id(pipeline.store))), pipeline.name
+    return location(pipeline.store), pipeline.name
 
 
 def _close_suspended(pipeline: Pipeline, why: type[Stopped]) -> None:
@@ -198,75 +201,3 @@ def _exhaust(steps: Iterable[Progress]) -> Progress:
         pass
     assert last is not None
     return last
-
-
-def completed(name: str) -> AlreadyCompleted:
-    """What to raise where a run can't be stopped any more."""
-    return AlreadyCompleted(
-        f"Run {name!r} is completed.",
-        safe="Nothing was changed: what it published stays.",
-        do="Undo it in the target itself if you must; a restart would run it anew.",
-    )
-
-
-def unknown(name: str) -> UnknownRun:
-    """What to raise where the store has no record of a run."""
-    return UnknownRun(
-        f"No run {name!r} is known here.",
-        safe="Nothing was changed.",
-        do="`resumable list` shows the runs that the store knows; --store names another store.",
-    )
-
-
-def pause(store: CheckpointStore, name: str, wait: float = 30.0) -> None:
-    """Pause the run of that name; see `Pipeline.pause`."""
-    record = store.load(name)
-    if record is None:
-        raise unknown(name)
-    if control.may_live(record) or record.asked == "resume":
-        control.ask(store, name, "pause")
-        record = control.wait_until_idle(store, name, wait)
-    if control.status(record) == "completed":
-        raise completed(name)
-
-
-def terminate(store: CheckpointStore, name: str, wait: float, roll_back: Callable[[], None]) -> None:
-    """Call off the run of that name: by its live runner, else by `roll_back`. See `Pipeline.terminate`.
-
-    Nothing is asked where nobody may be there to hear it: if it then couldn't be rolled back here, the request would
-    stand, and the next to run the run would find itself rolling it back.
-    """
-    record = store.load(name)
-    known = record is not None
-    if record is not None and (control.may_live(record) or (record.owner is None and not record.checkpoint.number)):
-        control.ask(store, name, "terminate")
-        record = control.wait_until_idle(store, name, wait)
-        if control.status(record) == "terminated":
-            return
-    status, called_off = control.status(record), control.called_off(record)
-    try:
-        roll_back()
-    except UnknownRun:
-        if not known:
-            raise
-        # Its runner died before its first checkpoint: nothing is left of it.
-    except ResumableError as error:
-        # The target is asked even if the store says that the run is over: it may know of one that has begun since.
-        if isinstance(error, AlreadyCompleted) or (status == "completed" and isinstance(error, Refused)):
-            if called_off:
-                return
-            raise completed(name) from None
-        with contextlib.suppress(ResumableError):
-            record = store.load(name)
-        if control.request(record) == "terminate" and not isinstance(error, Conflict):
-            error.add("The request to terminate stands: the next to run it rolls it back.")
-        raise
-
-
-def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> Runs:
-    """What the store knows: where each run stands, a list sorted by name."""
-    from resumable.stores import open_store
-
-    opened: Any = open_store(store)
-    found = ((name, opened.load(name)) for name in opened.names())
-    return Runs(Progress.known(name, record) for name, record in found if record is not None)

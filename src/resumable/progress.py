@@ -1,26 +1,15 @@
-"""Progress, and how it is shown: a bar on a terminal or in a notebook, plain lines elsewhere."""
+"""Where a run stands: its progress, in figures, in words and for JSON."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import logging
-import os
-import sys
-import time
-import warnings
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from resumable.checkpoint import Checkpoint, Json, Record, Session
-from resumable.control import claims as control
-from resumable.control.status import Status, whereabouts
+from resumable.control.status import Status, pending_request, status_of, whereabouts
 
-__all__ = ["Progress", "Runs", "in_notebook", "show"]
-
-log = logging.getLogger("resumable")
+__all__ = ["Progress", "Runs"]
 
 Asked: TypeAlias = Literal["", "pause", "resume", "terminate"]
 
@@ -57,7 +46,7 @@ class Progress:
     def of(cls, name: str, status: Status, last: Checkpoint, message: str = "", asked: Asked = "") -> Progress:
         """What a checkpoint says."""
         seconds = sum(s.seconds for s in last.sessions)
-        fraction = 1.0 if last.outcome == "completed" else last.fraction
+        fraction = 1.0 if last.is_published else last.fraction
         eta = None
         if fraction and seconds and status not in ("completed", "terminated"):
             eta = seconds * (1 - fraction) / fraction
@@ -68,10 +57,10 @@ class Progress:
         )
 
     @classmethod
-    def known(cls, name: str, record: Record | None) -> Progress:
+    def from_record(cls, name: str, record: Record | None) -> Progress:
         """What a store's record says; None is a run that nobody has begun."""
-        last, asked = record.checkpoint if record else Checkpoint(), control.request(record)
-        return cls.of(name, control.status(record), last, whereabouts(record), asked)
+        last, asked = record.checkpoint if record else Checkpoint(), pending_request(record)
+        return cls.of(name, status_of(record), last, whereabouts(record), asked)
 
     def to_dict(self) -> dict[str, Json]:
         """The same, ready for JSON; without `history`, which would make every line long."""
@@ -92,13 +81,13 @@ class Progress:
             parts.append(f"{timedelta(seconds=round(self.eta))} left")
         return parts
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """The facts, what is asked of it, and the message, in a line."""
         said = (ASKED.get(self.asked, ""), self.message)
         return " - ".join([", ".join(self.facts()), *(part for part in said if part)])
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.status}, {self.told()}"
+        return f"{self.name}: {self.status}, {self.summary()}"
 
     def _repr_html_(self) -> str:
         from resumable.notebook.cards import card
@@ -113,75 +102,3 @@ class Runs(list[Progress]):
         from resumable.notebook.cards import table
 
         return table(self)
-
-
-def in_notebook() -> bool:
-    """Whether this program is run by a notebook's kernel: Jupyter's, VS Code's, Colab's ..."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
-
-
-def show(steps: Iterable[Progress], *, lines: bool = False) -> Iterator[Progress]:
-    """Pass the steps on and show them: a tqdm bar where someone watches and tqdm is there, else a line now and then.
-
-    `lines` prints the lines to stderr even where nobody watches; otherwise they go to the logger `resumable`. In a
-    notebook bar and lines are plain output: what comes from stderr looks like an error there.
-    """
-    watched = (sys.stderr is not None and sys.stderr.isatty()) or in_notebook()
-    if watched and importlib.util.find_spec("tqdm") is not None:
-        yield from _bar(steps)
-    else:
-        yield from _lines(steps, lines or watched)
-
-
-def _bar(steps: Iterable[Progress]) -> Iterator[Progress]:
-    with warnings.catch_warnings(action="ignore"):  # that ipywidgets isn't there: then the bar is made of letters
-        from tqdm.auto import tqdm
-
-    form = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # not {postfix}, before which tqdm puts a comma
-    bar: Any = None
-    try:
-        for step in steps:
-            done, told = round(100 * (step.fraction or 0), 1), step.told()
-            if bar is None:
-                bar = tqdm(total=100, initial=done, unit=told, desc=step.name, bar_format=form, **_place())
-            bar.n, bar.unit = done, told
-            bar.refresh()
-            yield step
-    finally:
-        if bar is not None:
-            bar.close()
-
-
-def _place() -> dict[str, Any]:
-    """Where the bar is drawn, and how wide: as the terminal, which may not know how wide it is (a container's)."""
-    if in_notebook():
-        return {"dynamic_ncols": True, "file": sys.stdout}
-    with contextlib.suppress(OSError, ValueError):
-        if os.get_terminal_size(sys.stderr.fileno()).columns == 0:
-            return {"ncols": 80, "nrows": 24}  # else tqdm would show nothing
-    return {"dynamic_ncols": True}
-
-
-def _lines(steps: Iterable[Progress], printed: bool) -> Iterator[Progress]:
-    due = 0.0
-    for step in steps:
-        if time.monotonic() >= due or step.status != "running" or step.message:
-            due = time.monotonic() + 5.0
-            if printed:
-                _print(step)
-            else:
-                log.info("%s", step)
-        yield step
-
-
-def _print(step: Progress) -> None:
-    """Where it can't be printed, the run goes on; only a reader that has gone is heard of."""
-    out = sys.stdout if in_notebook() else sys.stderr
-    if out is not None:  # else it would go to stdout
-        try:
-            print(step, file=out, flush=True)
-        except BrokenPipeError:
-            raise
-        except OSError:
-            pass

@@ -67,9 +67,9 @@ class Source(Protocol):
     process. MUST: positions and identity survive JSON. MUST: memory doesn't grow with the data, and reading on
     costs what starting costs. Raises `SourceError`, `BadRow`, `SourceChanged`.
 
-    A source that may change without `changed` being able to tell, as a table may, says so by `volatile = True`:
-    a completed run over it is run anew where the sink's `if_exists` is "replace".
-    MAY: have an `address`, a text that tells it from other sources in any process; runs are named after it.
+    MAY: have what optional_parts.py describes: an `address`, after which runs are named; `volatile = True`, if it may
+    change without `changed` being able to tell: a completed run over it is run anew where the sink's `if_exists` is
+    "replace"; `more`, `note`, `notes`.
     """
 
     def identity(self) -> dict[str, Json]:
@@ -137,9 +137,7 @@ class Sink(Protocol):
 class Writer(Protocol):
     """An open sink. A context manager: leaving it closes connections and files, and drops what wasn't committed.
 
-    It may have a method `sift() -> Iterator[tuple[Reject, ...]]` too, called once all input is in: it takes the rows
-    that `publish` would refuse out of what it holds, if the sink was told to put rows aside. The next commit is
-    without them.
+    MAY: have `sift`, if its sink can put rows aside (optional_parts.py).
     """
 
     last: Checkpoint

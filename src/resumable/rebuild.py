@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.engine import make_url
 
 from resumable.checkpoint import CheckpointStore, Json
+from resumable.databases.identity import database_identity
 from resumable.errors import Refused, UsageError
-from resumable.export import export
-from resumable.pipeline import Pipeline, unknown
-from resumable.run_names import file_path, place
-from resumable.upload import upload
+from resumable.exports import export
+from resumable.pipeline import Pipeline
+from resumable.run_handle import unknown
+from resumable.run_names import file_path
+from resumable.uploads import upload
 
-__all__ = ["again", "rebuild", "rebuildable"]
+__all__ = ["rebuild", "rebuildable", "url_from_environment"]
 
 
 def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, target: str | None = None) -> Pipeline:
@@ -27,33 +29,30 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
     record = store.load(name)
     if record is None:
         raise unknown(name)
-    kept: dict[str, Json] = record.checkpoint.definition
-    if not record.checkpoint.number and not kept:
+    definition = record.checkpoint.definition
+    if not record.checkpoint.is_begun and not definition:
         raise Refused(
             f"Run {name!r} was stopped before its first checkpoint: the store doesn't know yet what it is.",
             safe="Nothing was loaded or published.",
             do="Run the line or program that began it again.",
         )
-    if not rebuildable(kept):
+    if not rebuildable(definition):
         raise Refused(
             f"Run {name!r} can't be rebuilt from the store: its source, sink or transform lives in a Python program.",
             safe="Nothing was changed.",
             do="Run that program again, which goes on by itself; in it, pipeline.terminate() calls the run off.",
         )
-    kind, options = kept["kind"], {k: v for k, v in kept["options"].items() if k != "transform"}
-    common: dict[str, Any] = {"name": name, "store": store, "every": kept["every"], "format": kept["format"]}
-    if "schema" in kept:  # it was one of the options once
-        common["schema"] = kept["schema"]
-    if "reconnect" in kept:
-        common["reconnect"] = kept["reconnect"]
-    if kind == "upload":
-        url = _same(kept["target"], target, "target", place) or again(kept["target"], "RESUMABLE_TARGET_URL")
-        path = _same(kept["source"], source, "source", os.path.realpath) or kept["source"]
+    options: dict[str, Any] = {k: v for k, v in definition["options"].items() if k != "transform"}
+    options |= {"name": name, "store": store}
+    options |= {k: definition[k] for k in ("every", "format", "schema", "reconnect") if k in definition}
+    if definition["kind"] == "upload":
+        url = _database(definition["target"], target, "target")
+        path = _same(definition["source"], source, "source", os.path.realpath)
         options["null_values"] = tuple(options["null_values"])
-        return upload(path, url, kept["table"], **options, **common)
-    url = _same(kept["source"], source, "source", place) or again(kept["source"], "RESUMABLE_SOURCE_URL")
-    path = _same(kept["target"], target, "target", file_path) or kept["target"]
-    return export(url, kept["what"], path, **options, **common)
+        return upload(path, url, definition["table"], **options)
+    url = _database(definition["source"], source, "source")
+    path = _same(definition["target"], target, "target", file_path)
+    return export(url, definition["what"], path, **options)
 
 
 def rebuildable(definition: dict[str, Json]) -> bool:
@@ -62,18 +61,29 @@ def rebuildable(definition: dict[str, Json]) -> bool:
     return bool(named and not definition["options"]["transform"])
 
 
-def _same(kept: str, given: str | None, which: str, meaning: Callable[[str], str]) -> str | None:
-    """The place given again, which must be the remembered one; None if none was given."""
-    if given is not None and meaning(given) != meaning(kept):
+def url_from_environment(url: str, variable: str) -> str:
+    """The URL in the environment `variable`, if it means the same database and `url` has no password; else `url`."""
+    other = os.environ.get(variable)
+    if not other or database_identity(other) != database_identity(url) or make_url(url).password:
+        return url
+    return other
+
+
+def _database(remembered: str, again: str | None, which: Literal["source", "target"]) -> str:
+    """The database's URL, with the password if it was given again, here or in the environment."""
+    if again is not None:
+        return _same(remembered, again, which, database_identity)
+    return url_from_environment(remembered, f"RESUMABLE_{which.upper()}_URL")
+
+
+def _same(remembered: str, again: str | None, which: str, meaning: Callable[[str], str]) -> str:
+    """What was given `again`, which must mean the remembered; else that."""
+    if again is None:
+        return remembered
+    if meaning(again) != meaning(remembered):
         raise UsageError(
-            f"--{which} names another {which} than the run's, which is {kept}.",
+            f"--{which} names another {which} than the run's, which is {remembered}.",
             safe="Nothing was changed.",
             do=f"Give the same {which}, or leave it out.",
         )
-    return given
-
-
-def again(url: str, variable: str) -> str:
-    """The URL in the environment `variable`, if it means the same database and `url` has no password; else `url`."""
-    other = os.environ.get(variable)
-    return other if other and place(other) == place(url) and not make_url(url).password else url
+    return again

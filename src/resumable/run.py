@@ -6,49 +6,37 @@ import os
 from dataclasses import replace
 from typing import Literal
 
-from resumable.checkpoint import Checkpoint, CheckpointStore, Record
-from resumable.control import claims as control
-from resumable.control.status import Status
+from resumable.checkpoint import Checkpoint, CheckpointStore, Record, location
+from resumable.control.requests import ask, enqueue
+from resumable.control.status import status_of
 from resumable.errors import OptionsChanged, Refused
-from resumable.pipeline import Pipeline, completed, pause, terminate, unknown
-from resumable.progress import Progress
+from resumable.pipeline import Pipeline
+from resumable.progress import Progress, Runs
 from resumable.rebuild import rebuild, rebuildable
+from resumable.run_handle import RunHandle, completed, unknown
 from resumable.stores import open_store
 
-__all__ = ["Run", "submit"]
+__all__ = ["Run", "runs", "submit"]
 
 
-class Run:
+class Run(RunHandle):
     """The run `name` of a store. It holds no state: what it says is what the store knows at that moment.
 
     Every method raises `UnknownRun` if the store doesn't know the run, and `StoreError` if it can't be reached.
     """
 
     def __init__(self, name: str, store: CheckpointStore | str | os.PathLike[str] | None = None) -> None:
-        self.name, self.store = name, open_store(store)
-
-    @property
-    def status(self) -> Status:
-        """new, queued, running, paused, failed, interrupted, completed or terminated."""
-        return control.status(self._record())
-
-    @property
-    def progress(self) -> Progress:
-        """Where it stands."""
-        return Progress.known(self.name, self._record())
-
-    @property
-    def asked(self) -> Literal["", "pause", "resume", "terminate"]:
-        """What is asked of it and not yet done."""
-        return control.request(self._record())
+        super().__init__(name, open_store(store))
 
     def ask(self, what: Literal["pause", "resume", "terminate"]) -> None:
         """Leave a request and return at once; whoever runs it, or a worker that serves the store, acts on it.
 
         Raises `AlreadyCompleted`; and of a terminated run nothing but "terminate" can be asked.
         """
-        record = self._known(control.ask(self.store, self.name, what))
-        status = control.status(record)
+        record = ask(self.store, self.name, what)
+        if record is None:
+            raise unknown(self.name)
+        status = status_of(record)
         if status == "completed":
             raise completed(self.name)
         if status == "terminated" and what != "terminate":
@@ -57,13 +45,6 @@ class Run:
                 safe="Nothing was changed: the target is as it was before the run.",
                 do="Begin it anew by the line or program that began it.",
             )
-
-    def pause(self, wait: float = 30.0) -> None:
-        """Stop it at its next commit; return once it has. One that isn't running is left as it is, queued ones excepted.
-
-        Raises `AlreadyCompleted`, and `NotHonoured` after `wait` seconds.
-        """
-        pause(self.store, self.name, wait)
 
     def resume(self, *, source: str | None = None, target: str | None = None) -> Progress:
         """Go on with it here, to its end, and return the last `Progress`; see `Pipeline.run`.
@@ -77,7 +58,7 @@ class Run:
     def terminate(self, wait: float = 30.0, *, source: str | None = None, target: str | None = None) -> None:
         """Call it off. A live runner is asked to, else it is rolled back here; see `Pipeline.terminate`."""
         self._record()
-        terminate(self.store, self.name, wait, lambda: self.pipeline(source=source, target=target).roll_back())
+        self.call_off(wait, lambda: self.pipeline(source=source, target=target).roll_back())
 
     def pipeline(self, *, source: str | None = None, target: str | None = None) -> Pipeline:
         """Its pipeline, rebuilt from what the store knows; `source` or `target` gives its URL again, with the password.
@@ -87,7 +68,7 @@ class Run:
         return rebuild(self.store, self.name, source=source, target=target)
 
     def __repr__(self) -> str:
-        return f"<Run {self.name!r} in {getattr(self.store, 'location', self.store)}>"
+        return f"<Run {self.name!r} in {location(self.store)}>"
 
     def _repr_html_(self) -> str:
         from resumable.notebook.cards import standing
@@ -95,12 +76,17 @@ class Run:
         return standing(lambda: self.progress)
 
     def _record(self) -> Record:
-        return self._known(self.store.load(self.name))
-
-    def _known(self, record: Record | None) -> Record:
+        record = super()._record()
         if record is None:
             raise unknown(self.name)
         return record
+
+
+def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> Runs:
+    """What the store knows: where each run stands, a list sorted by name."""
+    opened = open_store(store)
+    records = ((name, opened.load(name)) for name in opened.names())
+    return Runs(Progress.from_record(name, record) for name, record in records if record is not None)
 
 
 def submit(pipeline: Pipeline) -> Run:
@@ -108,7 +94,7 @@ def submit(pipeline: Pipeline) -> Run:
 
     Raises `OptionsChanged`, and `Refused` if only this program can build the pipeline.
     """
-    plan = pipeline._plan
+    plan = pipeline.plan
     if not rebuildable(plan.definition):
         raise Refused(
             f"Run {plan.name!r} can't be left to a worker: its source, sink or transform lives in this program.",
@@ -117,17 +103,17 @@ def submit(pipeline: Pipeline) -> Run:
         )
 
     def first(last: Checkpoint) -> Checkpoint:
-        if not last.number or (last.finished and last.outcome == "terminated"):
+        if last.stage in ("new", "terminated"):
             return Checkpoint(definition=plan.definition)
-        if not last.finished:
-            return plan.agreed(last)
+        if last.stage != "completed":
+            return plan.with_current_options(last)
         try:
-            plan.same_rows(last)
+            plan.check_same_rows(last)
         except OptionsChanged:
             if not plan.stale(last):
                 raise
             return replace(last, definition=plan.definition)  # a new run is to begin, with these
         return last
 
-    control.submit(plan.store, plan.name, first)
+    enqueue(plan.store, plan.name, first)
     return Run(plan.name, plan.store)

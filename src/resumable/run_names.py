@@ -1,73 +1,20 @@
 """The names of runs: readable, and the same for the same source, target and table, however each is spelled.
 
-All is told without connecting. So of two names that may mean one server, or of a dot in a table's name, the guess is
-that they are one: a run of the same name that turns out to be about another table is refused.
+What a source or a sink is called in them is its own word: its `address`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import os
 import re
-from typing import Any
 
-from sqlalchemy.engine import URL, Engine
-
-from resumable.databases.identifiers import fold
-from resumable.databases.tables import DEFAULT
-from resumable.databases.urls import resolved_url, sqlite_file
+from resumable import optional_parts
 from resumable.errors import UsageError
+from resumable.terminal import utf8
 
-__all__ = ["address", "file_path", "place", "run_name", "table_name", "utf8"]
-
-HERE = "localhost"
-"""This machine, whether by a name, an address, a socket, or none of them."""
-PORT = "5432"
-
-
-def place(url: str | URL | Engine) -> str:
-    """Which database a URL means, whoever connects to it, by whatever driver and way."""
-    parsed = resolved_url(url.url if isinstance(url, Engine) else url)
-    backend = parsed.get_backend_name()
-    if backend != "postgresql":
-        file = sqlite_file(parsed)
-        return f"{backend}://{parsed.host or ''}:{parsed.port or 0}/{file or parsed.database or ''}"
-
-    def said(given: Any, option: str, variable: str, otherwise: str) -> str:
-        """In the order in which libpq looks."""
-        value = parsed.query.get(option) or given or os.environ.get(variable) or otherwise
-        return (
-            value if isinstance(value, str) else ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        )
-
-    hosts = said(parsed.host, "host", "PGHOST", str(parsed.query.get("hostaddr") or HERE))
-    port = said(parsed.port, "port", "PGPORT", PORT)
-    database = said(parsed.database, "dbname", "PGDATABASE", said(parsed.username, "user", "PGUSER", ""))
-    return f"postgresql://{','.join(map(_host, hosts.split(',')))}:{port}/{database}"
-
-
-def _host(name: str) -> str:
-    """One name for a host: for this machine, whatever way leads to it."""
-    name = name.strip().strip("[]").lower().rstrip(".")
-    if not name or name[0] in "/@":  # a socket's folder
-        return HERE
-    try:
-        number = ipaddress.ip_address(name)
-    except ValueError:
-        return name
-    plain = getattr(number, "ipv4_mapped", None) or number
-    return HERE if plain.is_loopback or plain.is_unspecified else plain.compressed
-
-
-def table_name(url: str | URL | Engine, schema: str | None, table: str) -> str:
-    """What runs call a table: one name for all its spellings, as far as can be told without connecting."""
-    backend = resolved_url(url.url if isinstance(url, Engine) else url).get_backend_name()
-    whole = table if schema is None else f"{schema}.{table}"
-    if backend == "sqlite":
-        whole = fold(whole)
-    return whole.removeprefix(f"{DEFAULT.get(backend, '')}.") or whole
+__all__ = ["file_path", "required_address", "run_name"]
 
 
 def file_path(path: str | os.PathLike[str]) -> str:
@@ -76,24 +23,16 @@ def file_path(path: str | os.PathLike[str]) -> str:
     return os.path.join(os.path.realpath(folder), base)
 
 
-def address(part: object, what: str) -> str:
+def required_address(part: object, what: str) -> str:
     """What a source or sink of one's own says that it is: its `address`. Raises `UsageError` if it has none."""
-    found = getattr(part, "address", None)
-    if isinstance(found, str) and found:
+    found = optional_parts.address(part)
+    if found:
         return found
     raise UsageError(
         f"Nothing tells this {what} ({type(part).__name__}) from another one, so the run needs a name.",
         safe="Nothing was touched.",
         do=f"Give name='...': the same for the same {what}, another for another.",
     )
-
-
-def utf8(word: str) -> str:
-    """A word of the command line, or a path, as a Python reads it that is set to UTF-8, whatever this one is set to."""
-    try:
-        return os.fsencode(word).decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # it is no such word: it came from elsewhere
-        return word
 
 
 def run_name(kind: str, *readable: str, of: tuple[str, ...]) -> str:

@@ -31,8 +31,7 @@ def main() -> int:
     try:
         from resumable.cli import main as command
 
-        _now["running"] = 1
-        _now["ended"] = status = command()
+        _now["ended"] = status = command(begun=lambda: _now.update(running=1))
     except KeyboardInterrupt:  # a second one, while the first was told
         _now["ended"] = status = PAUSED
     with contextlib.suppress(OSError, ValueError, KeyboardInterrupt):

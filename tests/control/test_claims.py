@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from resumable.checkpoint import Checkpoint, ClaimId, Owner, Record
-from resumable.control import claims as control
-from resumable.control import liveness
-from resumable.control.claims import ask, claim, me, status, wait_until_idle
+from resumable.control import claims, liveness
+from resumable.control.claims import claim_run
+from resumable.control.liveness import alive, this_process
+from resumable.control.requests import ask
+from resumable.control.status import status_of
+from resumable.control.waiting import wait_until_idle
 from resumable.errors import AlreadyRunning, NotHonoured, StoreError, Superseded
 from resumable.stores import MemoryStore
 
@@ -27,9 +30,9 @@ OVER = Checkpoint(number=3, outcome="completed", finished=True)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hearts beat fast, and silence is short."""
-    monkeypatch.setattr(control, "HEARTBEAT_INTERVAL", 0.01)
-    monkeypatch.setattr(control, "POLL_INTERVAL", 0.005)
-    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 0.2)
+    monkeypatch.setattr(claims, "HEARTBEAT_INTERVAL", 0.01)
+    monkeypatch.setattr(claims, "POLL_INTERVAL", 0.005)
+    monkeypatch.setattr(claims, "HEARTBEAT_TIMEOUT", 0.2)
 
 
 @pytest.fixture
@@ -57,24 +60,24 @@ def get(store: MemoryStore) -> Record:
 
 def test_a_claim_saves_and_gives_itself_back(store: MemoryStore) -> None:
     """From new over running to paused; the record has the checkpoint and no owner."""
-    assert status(store.load("r")) == "new"
-    with claim(store, "r") as mine:
-        assert status(get(store)) == "running"
+    assert status_of(store.load("r")) == "new"
+    with claim_run(store, "r") as mine:
+        assert status_of(get(store)) == "running"
         assert mine.save(Checkpoint(number=1, rows=5)) == ""
         assert mine.last.rows == 5
         mine.save(replace(mine.last, stopped_as="paused"), release=True)
-    assert status(get(store)) == "paused"
+    assert status_of(get(store)) == "paused"
     assert (get(store).checkpoint.rows, get(store).owner) == (5, None)
 
 
 def test_a_run_has_one_runner_in_a_process_too(store: MemoryStore) -> None:
     """A second claim of the same process, from any thread, is refused and changes nothing; another run is free."""
-    with claim(store, "r", heartbeat=False):
+    with claim_run(store, "r", heartbeat=False):
         before = get(store)
-        with pytest.raises(AlreadyRunning, match=f"process {os.getpid()} on"), claim(store, "r"):
+        with pytest.raises(AlreadyRunning, match=f"process {os.getpid()} on"), claim_run(store, "r"):
             pass
         assert get(store) == before
-        with claim(store, "other"):
+        with claim_run(store, "other"):
             pass
 
 
@@ -85,7 +88,7 @@ def test_many_threads_claim_and_one_has_it(store: MemoryStore) -> None:
     def run() -> None:
         ready.wait()
         try:
-            with claim(store, "r", heartbeat=False) as mine:
+            with claim_run(store, "r", heartbeat=False) as mine:
                 won.append(mine.id)
                 done.wait()
         except AlreadyRunning as error:
@@ -104,19 +107,19 @@ def test_claims_only_grow(store: MemoryStore) -> None:
     """A new claim is greater than all that the record knows, even when clocks go back."""
     far = 2**60
     put(store, claim=ClaimId(far, "z"), checkpoint=Checkpoint(number=1, claim=ClaimId(far + 5, "y")))
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         assert mine.id > ClaimId(far + 5, "zzz")
         assert mine.known == {ClaimId(far, "z"), ClaimId(far + 5, "y")}
         first = mine.id
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         assert mine.id > first
 
 
 def test_a_takeover_ends_the_older_claim(store: MemoryStore) -> None:
     """The runner that was fenced off can neither save, leave nor forget any more; the newer one isn't disturbed."""
-    with claim(store, "r", heartbeat=False) as old:
+    with claim_run(store, "r", heartbeat=False) as old:
         old.save(Checkpoint(number=1))
-        with claim(store, "r", takeover=True, heartbeat=False) as new:
+        with claim_run(store, "r", takeover=True, heartbeat=False) as new:
             before = get(store)
             for act in (lambda: old.save(Checkpoint(number=2)), old.release):
                 with pytest.raises(Superseded, match="process"):
@@ -129,14 +132,14 @@ def test_a_takeover_ends_the_older_claim(store: MemoryStore) -> None:
 
 def test_the_heart_notices_a_takeover(store: MemoryStore) -> None:
     """Without a save, `lost` is set by the heartbeat."""
-    with claim(store, "r") as old, claim(store, "r", takeover=True):
+    with claim_run(store, "r") as old, claim_run(store, "r", takeover=True):
         while not old.lost:
             time.sleep(0.001)
 
 
 def test_a_forgotten_run_was_never_there(store: MemoryStore) -> None:
     """A run that was refused before anything was made leaves no record."""
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         mine.delete()
         with pytest.raises(Superseded, match="removed"):
             mine.save(Checkpoint(number=1))
@@ -145,11 +148,11 @@ def test_a_forgotten_run_was_never_there(store: MemoryStore) -> None:
 
 def test_a_sleeper_does_not_mistake_a_new_record_for_its_own(store: MemoryStore) -> None:
     """A record is removed and made anew while a runner sleeps between load and swap: its version is never met again."""
-    with claim(store, "r", heartbeat=False):
+    with claim_run(store, "r", heartbeat=False):
         asleep = get(store)  # it has loaded, and is about to swap
-        with claim(store, "r", takeover=True, heartbeat=False) as second:
+        with claim_run(store, "r", takeover=True, heartbeat=False) as second:
             second.delete()
-        with claim(store, "r", heartbeat=False) as third:
+        with claim_run(store, "r", heartbeat=False) as third:
             while get(store).version < asleep.version:
                 third.save(third.last.next())
             assert get(store).version > asleep.version
@@ -158,10 +161,10 @@ def test_a_sleeper_does_not_mistake_a_new_record_for_its_own(store: MemoryStore)
 
 def test_a_claim_is_free_again_when_its_session_has_ended(store: MemoryStore) -> None:
     """A session that ended without a word, by a store that failed, holds the run no longer in this process."""
-    with pytest.raises(RuntimeError), claim(store, "r"):
+    with pytest.raises(RuntimeError), claim_run(store, "r"):
         raise RuntimeError
-    assert status(get(store)) == "interrupted"
-    with claim(store, "r"):
+    assert status_of(get(store)) == "interrupted"
+    with claim_run(store, "r"):
         pass
 
 
@@ -173,14 +176,14 @@ def test_a_store_that_fails_leaves_nothing_held(store: MemoryStore, monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "swap", swap)
-        with pytest.raises(StoreError), claim(store, "r"):
+        with pytest.raises(StoreError), claim_run(store, "r"):
             pass
-    assert control._held == set()
+    assert liveness.own_tokens == set()
 
 
 def test_the_heart_survives_a_store_that_is_away(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the store can't be reached the heart goes on trying, and beats again afterwards."""
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         calls = []
 
         def load(name: str) -> Record | None:
@@ -199,7 +202,7 @@ def test_the_heart_survives_a_store_that_is_away(store: MemoryStore, monkeypatch
 
 def test_the_heart_stops_with_the_session(store: MemoryStore) -> None:
     """After the session its thread is gone, and the record stays as it was left."""
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         mine.save(Checkpoint(number=1), release=True)
     assert not [thread for thread in threading.enumerate() if thread.name == "resumable heartbeat r"]
 
@@ -209,38 +212,38 @@ def test_the_heart_stops_with_the_session(store: MemoryStore) -> None:
 
 def test_a_reused_process_id_is_not_the_owner() -> None:
     """The same pid, born at another time, is another process; so is one of another boot or container, unknown."""
-    here = me()
-    assert control.alive(replace(here, start_time="1"), "t") is False
-    assert control.alive(replace(here, pid=2**22 + 1), "t") is False
-    assert control.alive(replace(here, boot="another"), "t") is None
-    assert control.alive(replace(here, pid_namespace="pid:[2]"), "t") is None
-    assert control.alive(replace(here, host="another"), "t") is None
+    here = this_process()
+    assert alive(replace(here, start_time="1"), "t") is False
+    assert alive(replace(here, pid=2**22 + 1), "t") is False
+    assert alive(replace(here, boot="another"), "t") is None
+    assert alive(replace(here, pid_namespace="pid:[2]"), "t") is None
+    assert alive(replace(here, host="another"), "t") is None
 
 
 def test_another_process_of_this_machine_is_asked_for_by_the_kernel() -> None:
     """Alive while it runs, dead once it has ended, even before anybody has waited for it."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        owner = replace(me(), pid=child.pid, start_time=liveness._born(child.pid) or "")
-        assert control.alive(owner, "t") is True
+        owner = replace(this_process(), pid=child.pid, start_time=liveness._start_time(child.pid) or "")
+        assert alive(owner, "t") is True
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert control.alive(owner, "t") is False
-    assert control.alive(owner, "t") is False
+        assert alive(owner, "t") is False
+    assert alive(owner, "t") is False
 
 
 def test_a_dead_owner_is_taken_over_at_once(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """On this machine no heartbeat is waited for."""
-    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 3600)
-    put(store, owner=replace(me(), start_time="1"), checkpoint=Checkpoint(number=4))
-    assert status(get(store)) == "interrupted"
-    with claim(store, "r") as mine:
+    monkeypatch.setattr(claims, "HEARTBEAT_TIMEOUT", 3600)
+    put(store, owner=replace(this_process(), start_time="1"), checkpoint=Checkpoint(number=4))
+    assert status_of(get(store)) == "interrupted"
+    with claim_run(store, "r") as mine:
         assert mine.last.number == 4
 
 
 def test_a_silent_owner_elsewhere_is_taken_over(store: MemoryStore) -> None:
     """No beat for `HEARTBEAT_TIMEOUT` seconds of this machine's clock: the run is free, whatever the other clock says."""
     put(store, owner=ELSEWHERE, heartbeat=7, heartbeat_at=time.time() + 1e6)
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         assert mine.id > ClaimId(5, "t")
 
 
@@ -256,7 +259,7 @@ def test_a_beating_owner_elsewhere_keeps_its_run(store: MemoryStore) -> None:
     heart = threading.Thread(target=beat)
     heart.start()
     try:
-        with pytest.raises(AlreadyRunning, match="another-host"), claim(store, "r"):
+        with pytest.raises(AlreadyRunning, match="another-host"), claim_run(store, "r"):
             pass
     finally:
         stop.set()
@@ -265,11 +268,11 @@ def test_a_beating_owner_elsewhere_keeps_its_run(store: MemoryStore) -> None:
 
 def test_a_runner_elsewhere_that_leaves_is_not_waited_out(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Watching ends as soon as the owner has gone."""
-    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 3600)
+    monkeypatch.setattr(claims, "HEARTBEAT_TIMEOUT", 3600)
     put(store, owner=ELSEWHERE)
     leaving = threading.Timer(0.02, lambda: put(store, owner=None))
     leaving.start()
-    with claim(store, "r"):
+    with claim_run(store, "r"):
         pass
     leaving.join()
 
@@ -278,38 +281,39 @@ def test_a_forked_child_that_ends_does_not_release_the_claim(tmp_path: Path) -> 
     """The child is another process: it doesn't hold the claim, sees its parent's, and leaves it alone when it ends."""
     code = """
 import os, sys, time
-from resumable.control import claims as control
+from resumable.control.claims import claim_run
+from resumable.control.status import status_of
 from resumable.checkpoint import Checkpoint
 from resumable.errors import AlreadyRunning
 from resumable.stores import FileStore
 store = FileStore(sys.argv[1])
 child = 1
 try:
-    with control.claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         mine.save(Checkpoint(number=1))
         child = os.fork()
         if child == 0:
             try:
-                with control.claim(store, "r"):
+                with claim_run(store, "r"):
                     os._exit(3)
             except AlreadyRunning:
                 sys.exit(0)  # runs the finally of its parent's claim
         assert os.waitpid(child, 0)[1] == 0
         record = store.load("r")
-        assert control.status(record) == "running"
+        assert status_of(record) == "running"
         assert record.claim == mine.id
         mine.save(mine.last.next())
         beat = store.load("r").heartbeat
         while store.load("r").heartbeat == beat:
             time.sleep(0.01)
         try:
-            with control.claim(store, "r"):
+            with claim_run(store, "r"):
                 print("claimed twice")
         except AlreadyRunning:
             print("held")
 finally:
     if child:
-        print(control.status(store.load("r")))
+        print(status_of(store.load("r")))
 """
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["held", "interrupted"], done.stderr
@@ -320,10 +324,10 @@ finally:
 
 def test_a_pause_is_heard_by_the_next_save_and_by_the_heart(store: MemoryStore) -> None:
     """Either tells the runner."""
-    with claim(store, "r", heartbeat=False) as mine:
+    with claim_run(store, "r", heartbeat=False) as mine:
         ask(store, "r", "pause")
         assert mine.save(Checkpoint(number=1)) == "pause"
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         ask(store, "r", "pause")
         while mine.asked != "pause":
             time.sleep(0.001)
@@ -331,41 +335,41 @@ def test_a_pause_is_heard_by_the_next_save_and_by_the_heart(store: MemoryStore) 
 
 def test_a_pause_binds_only_the_claim_that_ran(store: MemoryStore) -> None:
     """Yesterday's pause doesn't stop today's run, nor a runner that has taken over."""
-    with claim(store, "r", heartbeat=False):
+    with claim_run(store, "r", heartbeat=False):
         ask(store, "r", "pause")
-    with claim(store, "r", heartbeat=False) as mine:
+    with claim_run(store, "r", heartbeat=False) as mine:
         assert (mine.asked, mine.save(Checkpoint(number=1))) == ("", "")
         ask(store, "r", "pause")
-        with claim(store, "r", heartbeat=False, takeover=True) as newer:
+        with claim_run(store, "r", heartbeat=False, takeover=True) as newer:
             assert newer.save(Checkpoint(number=2)) == ""
 
 
 def test_terminate_is_heard_by_every_session_until_the_run_is_over(store: MemoryStore) -> None:
     """It outlives claims and isn't softened to a pause; the save of what is over ends it."""
-    with claim(store, "r", heartbeat=False) as mine:
+    with claim_run(store, "r", heartbeat=False) as mine:
         mine.save(Checkpoint(number=1))
         ask(store, "r", "terminate")
     for _ in range(2):
-        with claim(store, "r", heartbeat=False) as mine:
+        with claim_run(store, "r", heartbeat=False) as mine:
             assert mine.asked == "terminate"
             ask(store, "r", "pause")
             assert mine.save(mine.last.next()) == "terminate"
-    with claim(store, "r", heartbeat=False) as mine:
+    with claim_run(store, "r", heartbeat=False) as mine:
         mine.save(replace(mine.last, outcome="terminated", finished=True), release=True)
-    assert status(get(store)) == "terminated"
-    with claim(store, "r", heartbeat=False) as mine:
+    assert status_of(get(store)) == "terminated"
+    with claim_run(store, "r", heartbeat=False) as mine:
         assert mine.save(Checkpoint(number=1)) == ""
 
 
 def test_a_request_that_came_too_late_does_not_hit_the_next_run(store: MemoryStore) -> None:
     """Asked between the last save and the end of a run that is over, terminate dies with that run."""
     for leave in (True, False):
-        with claim(store, "r", heartbeat=False) as mine:
+        with claim_run(store, "r", heartbeat=False) as mine:
             mine.save(OVER)
             ask(store, "r", "terminate")
             if leave:
                 mine.release()
-        with claim(store, "r", heartbeat=False) as mine:
+        with claim_run(store, "r", heartbeat=False) as mine:
             assert mine.asked == ""
             assert mine.save(Checkpoint(number=1)) == ""
 
@@ -382,7 +386,7 @@ def test_nobody_is_asked_where_nobody_is(store: MemoryStore) -> None:
 
 def test_requests_and_saves_do_not_undo_each_other(store: MemoryStore) -> None:
     """While a runner saves as fast as it can, a request isn't lost and no save is."""
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         asking = threading.Timer(0.02, ask, (store, "r", "pause"))
         asking.start()
         saves = 0
@@ -394,7 +398,7 @@ def test_requests_and_saves_do_not_undo_each_other(store: MemoryStore) -> None:
 
 def test_whoever_asks_waits_for_the_runner(store: MemoryStore) -> None:
     """The record is returned once nobody runs; a runner that doesn't listen is `NotHonoured`, which names it."""
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         with pytest.raises(NotHonoured, match=f"process {os.getpid()}"):
             wait_until_idle(store, "r", 0.02)
         leaving = threading.Timer(0.02, mine.release)
@@ -421,28 +425,28 @@ def test_waiting_compares_no_two_clocks(store: MemoryStore, clock: float) -> Non
 def test_a_resume_stands_until_it_is_withdrawn(store: MemoryStore) -> None:
     """It is not a runner's to hear; it outlives claims, saves and leaving, a failure that may pass, and no other."""
     put(store, asked="resume")
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         assert "" == mine.asked == mine.save(Checkpoint(number=1))
         mine.save(Checkpoint(number=2, stopped_as="paused"), release=True)
     assert "resume" == get(store).asked
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         mine.save(Checkpoint(number=2, stopped_as="failed"), release=True, withdraw=True)
     assert "" == get(store).asked
 
 
 def test_runners_that_die_in_a_row_are_counted(store: MemoryStore) -> None:
     """From one commit to the next; one that leaves in good order begins the count anew."""
-    put(store, owner=replace(me(), start_time="1"), checkpoint=Checkpoint(number=1))
+    put(store, owner=replace(this_process(), start_time="1"), checkpoint=Checkpoint(number=1))
     for falls in (1, 2, 3):
-        with claim(store, "r") as mine:
+        with claim_run(store, "r") as mine:
             mine.save(mine.last)
         assert falls == get(store).consecutive_crashes
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         mine.save(mine.last.next())
         assert 0 == get(store).consecutive_crashes
-    with claim(store, "r") as mine:
+    with claim_run(store, "r") as mine:
         mine.save(mine.last, release=True)
-    with claim(store, "r"):
+    with claim_run(store, "r"):
         assert 0 == get(store).consecutive_crashes
 
 
@@ -451,8 +455,8 @@ def test_runners_that_die_in_a_row_are_counted(store: MemoryStore) -> None:
 
 def test_the_status_is_read_off_the_record() -> None:
     """Every status and what it comes from."""
-    here, dead = me(), replace(me(), start_time="1")
-    control._held.add("held")
+    here, dead = this_process(), replace(this_process(), start_time="1")
+    liveness.own_tokens.add("held")
     try:
         cases = [
             (None, "new"),
@@ -476,6 +480,6 @@ def test_the_status_is_read_off_the_record() -> None:
             (Record(1, asked="resume", owner=dead), "interrupted"),
             (Record(1, asked="resume", owner=here, claim=ClaimId(1, "held")), "running"),
         ]
-        assert [status(record) for record, _ in cases] == [expected for _, expected in cases]
+        assert [status_of(record) for record, _ in cases] == [expected for _, expected in cases]
     finally:
-        control._held.discard("held")
+        liveness.own_tokens.discard("held")

@@ -16,9 +16,13 @@ import pytest
 import resumable
 from proxy import Proxy
 from resumable.checkpoint import Checkpoint, ClaimId, Owner, Record
-from resumable.control import claims as control
+from resumable.control import claims
 from resumable.control import status as standing
-from resumable.control.liveness import me
+from resumable.control.claims import claim_run
+from resumable.control.liveness import this_process
+from resumable.control.requests import ask
+from resumable.control.status import status_of
+from resumable.control.waiting import wait_until_idle
 from resumable.errors import AlreadyRunning, NotHonoured, ResumableError, Superseded, Terminated
 from resumable.run import Run
 from resumable.stores import FileStore, MemoryStore
@@ -55,11 +59,11 @@ def test_a_heart_elsewhere_is_judged_by_this_process_s_own_clock(monkeypatch: py
     for clock in (-1e6, 0.0, 1e6):
         record = Record(1, owner=ELSEWHERE, claim=ClaimId(1, str(clock)), heartbeat=1, heartbeat_at=time.time() + clock)
         monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 3600)
-        assert "running" == control.status(record)
+        assert "running" == status_of(record)
         monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 0)
-        assert "interrupted" == control.status(record)
+        assert "interrupted" == status_of(record)
         monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 3600)
-        assert "running" == control.status(replace(record, heartbeat=2))
+        assert "running" == status_of(replace(record, heartbeat=2))
 
 
 def test_only_so_many_hearts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +71,7 @@ def test_only_so_many_hearts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(standing, "KNOWN", 2)
     claims = [ClaimId(1, f"remembered {i}") for i in range(4)]
     for claim in claims:
-        control.status(Record(1, owner=ELSEWHERE, claim=claim))
+        status_of(Record(1, owner=ELSEWHERE, claim=claim))
     assert claims[2:] == list(standing._hearts)
 
 
@@ -96,7 +100,7 @@ def successor(store: MemoryStore, owner: Owner | None) -> threading.Thread:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     """In it a run of another machine's."""
-    monkeypatch.setattr(control, "POLL_INTERVAL", 0.005)
+    monkeypatch.setattr(claims, "POLL_INTERVAL", 0.005)
     made = MemoryStore()
     made.swap("r", 0, Record(1, owner=ELSEWHERE, claim=ClaimId(5, "t"), checkpoint=Checkpoint(number=1)))
     return made
@@ -106,28 +110,28 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 def test_a_runner_that_has_come_meanwhile_is_the_one_that_is_named(store: MemoryStore) -> None:
     """While the heart of one is watched, another claims the run: that one is running, not the one before it."""
     coming = successor(store, NEWCOMER)
-    with pytest.raises(AlreadyRunning, match="process 77 on another-host"), control.claim(store, "r"):
+    with pytest.raises(AlreadyRunning, match="process 77 on another-host"), claim_run(store, "r"):
         pass
     coming.join()
 
 
 def test_a_runner_that_has_come_and_died_meanwhile_is_taken_over(store: MemoryStore) -> None:
     """One of this machine's, of which the kernel says that it is dead."""
-    coming = successor(store, replace(me(), start_time="1"))
-    with control.claim(store, "r") as mine:
+    coming = successor(store, replace(this_process(), start_time="1"))
+    with claim_run(store, "r") as mine:
         assert mine.id > ClaimId(6, "n")
     coming.join()
 
 
 def test_a_pause_that_was_meant_for_the_runner_before_says_so(store: MemoryStore) -> None:
     """It isn't honoured by the one that has taken over, and it doesn't stand."""
-    control.ask(store, "r", "pause")
+    ask(store, "r", "pause")
     record = store.load("r")
     assert record is not None
     store.swap("r", record.version, replace(record, version=record.version + 1, asked=""))
     coming = successor(store, NEWCOMER)
     with pytest.raises(NotHonoured, match=r"process 77 on another-host has it now.*Ask for the pause again"):
-        control.wait_until_idle(store, "r", 0.5)
+        wait_until_idle(store, "r", 0.5)
     coming.join()
 
 
@@ -154,7 +158,7 @@ def test_a_request_that_stands_is_said_everywhere(
     folder: Path, postgres: str, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A runner elsewhere was asked and is dead, the server away: error, status and list say that the request stands."""
-    monkeypatch.setattr(control, "HEARTBEAT_TIMEOUT", 0.1)
+    monkeypatch.setattr(claims, "HEARTBEAT_TIMEOUT", 0.1)
     store = FileStore(folder / "s")
     with Proxy(postgres) as proxy:
         away = upload(proxy.url, store)

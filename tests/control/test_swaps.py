@@ -11,8 +11,9 @@ import pytest
 
 from resumable import Pipeline, StoreError, Superseded
 from resumable.checkpoint import Checkpoint, ClaimId, Record
-from resumable.control import claims as control
 from resumable.control import swaps
+from resumable.control.claims import claim_run
+from resumable.control.requests import ask, enqueue
 from resumable.stores import MemoryStore
 from resumable.testing.rows import ROWS, Rows
 from resumable.testing.shelf import Shelf
@@ -72,7 +73,7 @@ class Busy(MemoryStore):
 
 
 def claimed(store: MemoryStore) -> None:
-    with control.claim(store, "r", heartbeat=False) as claim:
+    with claim_run(store, "r", heartbeat=False) as claim:
         claim.save(Checkpoint(number=1))
 
 
@@ -82,8 +83,8 @@ def ran(store: MemoryStore) -> None:
 
 ACTS: dict[str, Callable[[Any], object]] = {
     "a claim and its save": claimed,
-    "a request": lambda store: control.ask(store, "r", "terminate"),
-    "a run left to a worker": lambda store: control.submit(store, "r", lambda last: last),
+    "a request": lambda store: ask(store, "r", "terminate"),
+    "a run left to a worker": lambda store: enqueue(store, "r", lambda last: last),
     "a pipeline": ran,
 }
 
@@ -113,7 +114,7 @@ def test_a_refusal_that_cannot_be_is_given_up_soon() -> None:
 
     store = Counted()
     with pytest.raises(StoreError, match="breaks its contract"):
-        control.submit(store, "r", lambda last: last)
+        enqueue(store, "r", lambda last: last)
     assert 1 < store.tried <= 10
 
 
@@ -121,9 +122,9 @@ def test_a_busy_store_is_tried_until_it_takes() -> None:
     """A hundred others in between, each of which leaves a greater version, are no reason to give up."""
     store = Busy()
     store.left = 0
-    control.submit(store, "r", lambda last: last)
+    enqueue(store, "r", lambda last: last)
     store.left = 100
-    assert control.ask(store, "r", "terminate") is not None
+    assert ask(store, "r", "terminate") is not None
     assert 0 == store.left
     record = store.load("r")
     assert record is not None

@@ -15,7 +15,7 @@ import syscalls
 from forks import Forks
 from jobs import Task, execute, export_task, upload_task
 from parts import SINKS, SOURCES, STORES, Cell, Place
-from resumable.control import claims as control
+from resumable.control import claims
 from sweeps import Bench
 
 
@@ -79,5 +79,5 @@ def task(request: pytest.FixtureRequest, tmp_path: Path) -> Task:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """For simulated power cuts: no heartbeat among what is recorded, and a resume that is only looked at isn't synced."""
-    monkeypatch.setattr(control, "HEARTBEAT_INTERVAL", 1e9)
+    monkeypatch.setattr(claims, "HEARTBEAT_INTERVAL", 1e9)
     monkeypatch.setattr(os, "fsync", lambda fd: None)

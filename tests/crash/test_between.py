@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from memory import MemorySource
 from resumable.checkpoint import Checkpoint, ClaimId, Record
-from resumable.control import claims as control
+from resumable.control.claims import claim_run
+from resumable.control.requests import ask
 from resumable.databases.connection import Connection
 from resumable.databases.urls import connect
 from resumable.errors import (
@@ -92,8 +93,8 @@ def test_a_live_run_whose_clock_is_ahead_is_refused_or_fenced_off(database: str)
 def test_a_pause_reaches_a_runner_whose_claim_was_renewed() -> None:
     """It was asked of the claim before: the same runner."""
     store = MemoryStore()
-    with control.claim(store, "m", heartbeat=False) as claim:
-        control.ask(store, "m", "pause")
+    with claim_run(store, "m", heartbeat=False) as claim:
+        ask(store, "m", "pause")
         claim.raise_epoch(claim.id.epoch + 1000)
         assert "pause" == claim.save(Checkpoint(number=1))
 
@@ -101,12 +102,12 @@ def test_a_pause_reaches_a_runner_whose_claim_was_renewed() -> None:
 def test_a_claim_that_was_taken_over_is_not_renewed() -> None:
     """A newer claim in the store is the end of an older one, however it got there."""
     store = MemoryStore()
-    with control.claim(store, "m", heartbeat=False) as old:
+    with claim_run(store, "m", heartbeat=False) as old:
         old.raise_epoch(old.id.epoch + 1000)
         record = store.load("m")
         assert record is not None
         assert old.id == record.claim
-        with control.claim(store, "m", takeover=True, heartbeat=False) as new:
+        with claim_run(store, "m", takeover=True, heartbeat=False) as new:
             assert new.id > old.id
             with pytest.raises(Superseded):
                 old.raise_epoch(new.id.epoch)
@@ -201,13 +202,13 @@ def test_a_frozen_runner_in_plain_view_does_not_keep_terminate_waiting(
     monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
     store = MemoryStore()
     made, sink = pipeline(postgres, store, staging=False), SqlSink(postgres, "t", staging=False)
-    with control.claim(store, "m", heartbeat=False) as claim:
+    with claim_run(store, "m", heartbeat=False) as claim:
         who = Claimant("m", claim.id, claim.owner, claim.known)
         stuck = sink.open(who, Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()))
         claim.save(stuck.last)
         stuck.write(Batch(pa.RecordBatch.from_pydict({"n": [1]}), {"n": 1}))
         with pytest.raises(Terminated):
-            list(session(made._plan, takeover=True, terminate=True))
+            list(session(made.plan, takeover=True, terminate=True))
     stuck._c.close()
     assert set() == Target(postgres).tables()
 
@@ -279,7 +280,7 @@ def test_opening_waits_for_a_commit_in_doubt(postgres: str) -> None:
     """An older runner's COMMIT lands while the next one opens: it goes on behind it, not from what it read before."""
     sink, store = SqlSink(postgres, "t"), MemoryStore()
     begun = Checkpoint(schema=MemorySource().schema())
-    with control.claim(store, "m", heartbeat=False) as claim:
+    with claim_run(store, "m", heartbeat=False) as claim:
         old = Claimant("m", ClaimId(1, "old"), claim.owner)
         new = Claimant("m", ClaimId(2, "new"), claim.owner, frozenset({old.id}))
     with sink.open(old, begun) as writer:
@@ -342,8 +343,8 @@ def test_a_runner_that_slept_through_the_run_makes_no_staging_when_it_wakes(data
     """It was stopped before its first row, and staging went with the run that another completed: it is told so."""
     target, store = Target(database), MemoryStore()
     made = pipeline(database, store)
-    with control.claim(store, "m", heartbeat=False) as claim:
-        sleeping = made._plan.sink.open(
+    with claim_run(store, "m", heartbeat=False) as claim:
+        sleeping = made.plan.sink.open(
             Claimant("m", claim.id, claim.owner, claim.known),
             Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()),
         )

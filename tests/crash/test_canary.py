@@ -22,9 +22,9 @@ from forks import Forks
 from memory import MemorySource
 from parts import Cell, Place
 from proxy import Proxy
-from resumable.databases.urls import redact
 from resumable.errors import ConnectionLost, ResumableError
 from resumable.pipeline import Pipeline
+from resumable.redaction import redact
 from resumable.sinks import SqlSink
 from resumable.stores import FileStore, SqlStore
 from search import Search

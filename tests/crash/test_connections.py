@@ -261,9 +261,9 @@ def test_a_pause_is_honoured_while_the_server_is_away(server: services.Postgres)
 
 def ask(run: Pipeline) -> None:
     """As from another process."""
-    from resumable.control import claims as control
+    from resumable.control.requests import ask
 
-    control.ask(run.store, run.name, "pause")
+    ask(run.store, run.name, "pause")
 
 
 def test_leaving_the_loop_while_the_server_is_away_pauses(server: services.Postgres) -> None:
@@ -287,7 +287,7 @@ def test_a_terminate_that_loses_its_server_is_seen_through(server: services.Post
         next(steps)
     run = pipeline(target.url, store)
     with pytest.raises(Terminated):
-        for step in killing(server, session(run._plan, terminate=True), store):
+        for step in killing(server, session(run.plan, terminate=True), store):
             assert step.message
             server.start()
     assert before == target.dump()

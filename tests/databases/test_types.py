@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from resumable.databases.types import arrow_type, declared_type, plain, sql_type
+from resumable.arrow_types import plain
+from resumable.databases.types import arrow_type, declared_type, sql_type
 from resumable.errors import TargetError
 
 DIALECTS = ["sqlite", "postgresql"]

@@ -17,7 +17,7 @@ import pytest
 
 from crashing import Crash, crashing
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError, TargetExists
 from resumable.files import partial
 from resumable.files.partial import PartialFile
@@ -31,7 +31,7 @@ NEW = Checkpoint(schema=pa.schema([("x", pa.int64())]))
 
 
 def claimant(number: int, *, takeover: bool = False, run: str = "run") -> Claimant:
-    return Claimant(run, ClaimId(number, f"{number:04x}"), control.me(), takeover=takeover)
+    return Claimant(run, ClaimId(number, f"{number:04x}"), this_process(), takeover=takeover)
 
 
 class Lines:

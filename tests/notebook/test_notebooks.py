@@ -13,7 +13,7 @@ import pytest
 from jobs import PATIENCE, execute, until
 from kernels import Cell, Kernel
 from resumable.checkpoint import Checkpoint
-from resumable.control import claims as control
+from resumable.control.status import status_of
 from resumable.stores import FileStore
 
 ROWS = 30_000
@@ -50,7 +50,7 @@ def kernel(folder: Path) -> Iterator[Kernel]:
 
 def status(folder: Path) -> str:
     """Of the run, as others see it."""
-    return control.status(FileStore(folder / ".resumable").load("run"))
+    return status_of(FileStore(folder / ".resumable").load("run"))
 
 
 def last(folder: Path) -> Checkpoint:
@@ -112,7 +112,7 @@ def test_a_second_interrupt_does_not_wait(kernel: Kernel, folder: Path) -> None:
     kernel.well("""
 def hanging(batch):
     print("hanging", flush=True)
-    while not run._plan.asked:
+    while not run._stop.asked:
         time.sleep(0.01)
     print("heard", flush=True)
     time.sleep(1000)

@@ -14,7 +14,7 @@ import pytest
 
 from memory import MemorySink, MemorySource, World
 from resumable.checkpoint import Record
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import (
     AlreadyCompleted,
     AlreadyRunning,
@@ -27,7 +27,8 @@ from resumable.errors import (
     UnknownRun,
     UsageError,
 )
-from resumable.pipeline import Pipeline, runs
+from resumable.pipeline import Pipeline
+from resumable.run import runs
 from resumable.session.loop import session
 from resumable.sinks.csv import CsvSink
 from resumable.stores import MemoryStore
@@ -86,7 +87,7 @@ def attempt(world: World, store: MemoryStore, n: int, *, terminate: bool = False
     try:
         made = pipeline(world, CrashingStore(store, death))
         if terminate:
-            list(session(made._plan, terminate=True))
+            list(session(made.plan, terminate=True))
         else:
             list(made)
         return "completed"
@@ -348,7 +349,7 @@ def test_a_second_runner_is_refused_while_the_first_lives() -> None:
 
     def second() -> None:
         try:
-            list(session(pipeline(world, store)._plan))
+            list(session(pipeline(world, store).plan))
         except AlreadyRunning as error:
             seen.append(str(error))
 
@@ -364,9 +365,9 @@ def test_a_second_runner_is_refused_while_the_first_lives() -> None:
 def test_a_runner_that_was_taken_over_changes_nothing_any_more() -> None:
     """The first one's next commit is refused inside the data's own transaction."""
     world, store = World(), MemoryStore()
-    first = session(pipeline(world, store)._plan)
+    first = session(pipeline(world, store).plan)
     next(first)
-    list(session(pipeline(world, store)._plan, takeover=True))
+    list(session(pipeline(world, store).plan, takeover=True))
     with pytest.raises(ResumableError):
         list(first)
     assert ALL == world.target
@@ -513,7 +514,7 @@ def test_a_record_that_was_claimed_by_a_dead_process_is_interrupted() -> None:
         break
     record = store.load("m")
     assert record is not None
-    dead = replace(control.me(), pid=2**22 + 1, start_time="0")
+    dead = replace(this_process(), pid=2**22 + 1, start_time="0")
     assert store.swap("m", record.version, replace(record, version=record.version + 1, owner=dead))
     assert "interrupted" == pipeline(world, store).status
     pipeline(world, store).run()

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import BadRow, TargetError, UsageError
 from resumable.protocols import Batch, Claimant
 from resumable.sinks.csv import CsvSink
@@ -27,7 +27,7 @@ from resumable.sources.csv import CsvSource
 
 
 def claim(number: int) -> Claimant:
-    return Claimant("run", ClaimId(number, "a"), control.me())
+    return Claimant("run", ClaimId(number, "a"), this_process())
 
 
 def export(path: Path, batches: list[pa.RecordBatch], *, sessions: tuple[int, ...] = (), **options: Any) -> bytes:

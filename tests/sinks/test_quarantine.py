@@ -15,7 +15,7 @@ import pytest
 from crashing import Crash
 from memory import SCHEMA, MemorySink, World
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import Superseded, TargetChanged, TargetError, TargetExists
 from resumable.protocols import Batch, Claimant, Reject, Writer
 from resumable.sinks.csv import CsvSink
@@ -25,7 +25,7 @@ NEW = Checkpoint(schema=SCHEMA)
 
 
 def open_sink(sink: Any, path: Path, number: int, last: Checkpoint = NEW, *, takeover: bool = False) -> Writer:
-    claim = Claimant("run", ClaimId(number, f"{number:04x}"), control.me(), takeover=takeover)
+    claim = Claimant("run", ClaimId(number, f"{number:04x}"), this_process(), takeover=takeover)
     return QuarantineSink(sink, path, source="in.csv").open(claim, last)
 
 

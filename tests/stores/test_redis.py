@@ -82,7 +82,7 @@ def test_a_swap_that_arrives_late_changes_nothing(
 ) -> None:
     """A hanging server answers nobody, and every call ends; when it goes on, what was asked then meets a newer version."""
     other = RedisStore(f"{own_redis.url}?socket_timeout=60")
-    monkeypatch.setattr("resumable.stores.redis.PATIENCE", 0.3)
+    monkeypatch.setattr("resumable.stores.redis.TIMEOUT", 0.3)
     store = RedisStore(own_redis.url)
     store.swap("a", 0, Record(1))
     own_redis.signal(signal.SIGSTOP)

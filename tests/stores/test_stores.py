@@ -202,7 +202,7 @@ def test_a_lock_that_is_never_released_is_named(tmp_path: Path, monkeypatch: pyt
     """Waiting for a stopped process ends, and the error says which it is; reading needs no lock."""
     store = FileStore(tmp_path)
     store.swap("a", 0, Record(1))
-    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    monkeypatch.setattr(files, "LOCK_TIMEOUT", 0.1)
     with open(tmp_path / ".lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match=rf"by process {os.getpid()} on "):
@@ -366,7 +366,7 @@ def test_a_stopped_rival_is_waited_for_only_so_long(postgres: str, monkeypatch: 
     """A row that another session keeps locked is a `StoreError` after a while, not a hang."""
     store, rival = SqlStore(postgres), SqlStore(postgres)._engine
     store.swap("a", 0, Record(1))
-    monkeypatch.setattr("resumable.stores.sql.PATIENCE", 0.2)
+    monkeypatch.setattr("resumable.stores.sql.LOCK_TIMEOUT", 0.2)
     with rival.begin() as connection:
         connection.exec_driver_sql("select * from resumable_checkpoints for update")
         with pytest.raises(StoreError, match="lock timeout"):
@@ -381,7 +381,7 @@ def test_a_rival_that_stopped_while_making_the_table_is_waited_for_only_so_long(
 ) -> None:
     """So is the first transaction of all, in which the table is made."""
     store, rival = SqlStore(postgres), SqlStore(postgres)
-    monkeypatch.setattr("resumable.stores.sql.PATIENCE", 0.2)
+    monkeypatch.setattr("resumable.stores.sql.LOCK_TIMEOUT", 0.2)
     with rival._engine.begin() as connection:
         rival._table.create(connection)
         with pytest.raises(StoreError, match="lock timeout"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resumable.checkpoint import Json
-from resumable.control import claims as control
+from resumable.control.claims import claim_run
 from resumable.errors import AlreadyRunning, StoreError, Superseded
 from resumable.stores import open_store
 from resumable.testing import Line, Process
@@ -29,7 +29,7 @@ def runner(where: str) -> Callable[[Line], Json]:
     """Claims the run, saves, and saves again whenever it is told to; it says how that went."""
 
     def run(line: Line) -> Json:
-        with control.claim(open_store(where), "run") as claim:
+        with claim_run(open_store(where), "run") as claim:
             while True:
                 try:
                     claim.save(claim.last.next(rows=claim.last.rows + 1))
@@ -47,7 +47,7 @@ def test_a_zombie_is_dead(where: str, runner: Callable[[Line], Json]) -> None:
         assert ["saved"] == process.line.hear()
         os.kill(process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        with control.claim(open_store(where), "run") as claim:
+        with claim_run(open_store(where), "run") as claim:
             assert 1 == claim.last.rows
 
 
@@ -63,13 +63,13 @@ def test_a_stopped_runner_is_fenced_off_by_a_takeover(where: str, runner: Callab
         assert ["saved"] == process.line.hear()
         store = open_store(where)
         stop(process)
-        with pytest.raises(AlreadyRunning), control.claim(store, "run"):
+        with pytest.raises(AlreadyRunning), claim_run(store, "run"):
             pass
         # It may have been stopped while it held the store's lock: then nobody can save until it goes on.
         taken = None
         while taken is None:
             try:
-                with control.claim(store, "run", takeover=True, heartbeat=False) as claim:
+                with claim_run(store, "run", takeover=True, heartbeat=False) as claim:
                     claim.save(claim.last.next(rows=10))
                     taken = claim.id
             except StoreError:

@@ -13,12 +13,14 @@ import time
 from dataclasses import replace
 
 from resumable.checkpoint import Checkpoint, Owner
-from resumable.control import claims as control
+from resumable.control import claims
+from resumable.control.claims import Asked, Claim
+from resumable.control.liveness import this_process
 
 MIDDLE = 5
 """The checkpoint after which a process stands before its gate."""
 
-_me, _save = control.me, control.Claim.save
+_me, _save = this_process, Claim.save
 
 
 def me() -> Owner:
@@ -27,7 +29,7 @@ def me() -> Owner:
     return replace(_me(), host=there, boot=there) if there else _me()
 
 
-def save(self: control.Claim, checkpoint: Checkpoint, *, release: bool = False) -> control.Asked:
+def save(self: Claim, checkpoint: Checkpoint, *, release: bool = False) -> Asked:
     """Wait for the gate, then save."""
     gate = os.environ.get("GATE")
     while gate and checkpoint.number > MIDDLE and not os.path.exists(gate):
@@ -35,5 +37,5 @@ def save(self: control.Claim, checkpoint: Checkpoint, *, release: bool = False) 
     return _save(self, checkpoint, release=release)
 
 
-control.me, control.Claim.save = me, save
+claims.this_process, Claim.save = me, save
 time.sleep = lambda seconds: select.select((), (), (), seconds) and None

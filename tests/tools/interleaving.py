@@ -15,8 +15,7 @@ import greenlet
 import resumable.session.loop
 from memory import MemorySource
 from resumable.checkpoint import Record
-from resumable.control import claims as control
-from resumable.control import liveness
+from resumable.control import claims, liveness
 from resumable.errors import ResumableError, StoreError
 from resumable.pipeline import Pipeline
 from stillness import CLOCK
@@ -111,7 +110,7 @@ class Sim:
     def enter(self) -> None:
         """It is about this one from now on."""
         CLOCK.at = self
-        control._held = liveness._held = self.held
+        claims.own_tokens = liveness.own_tokens = self.held
         self.world.enter()
 
     def _begin(self, i: int, kind: str) -> greenlet.greenlet:
@@ -126,7 +125,7 @@ class Sim:
         pipeline = Pipeline(MemorySource(ROWS, 1), self.world.sink(), name="m", store=self.store, every=0)
         terminate = kind in "Tt"
         try:
-            list(resumable.session.loop.session(pipeline._plan, takeover=kind.isupper(), terminate=terminate))
+            list(resumable.session.loop.session(pipeline.plan, takeover=kind.isupper(), terminate=terminate))
         except (ResumableError, Killed, AssertionError) as error:
             return type(error).__name__
         return "completed"

@@ -20,7 +20,7 @@ import psycopg
 from forks import Forks
 from images import dump, files
 from resumable.checkpoint import Record
-from resumable.control import claims as control
+from resumable.control.status import status_of
 from resumable.stores import FileStore
 
 __all__ = ["NAME", "Job", "Jobs", "Task", "execute", "export_task", "until", "upload_task"]
@@ -143,7 +143,7 @@ class Jobs:
 
     def known(self, name: str = NAME) -> str:
         """The status of a run, as the store knows it."""
-        return control.status(self.record(name))
+        return status_of(self.record(name))
 
     def status(self, name: str = NAME) -> str:
         """What `resumable status` says of a run."""

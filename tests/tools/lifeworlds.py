@@ -54,9 +54,8 @@ class Process:
     def begin(self, source: Rows, sink: Sink, **act: bool) -> None:
         """Make the session; it does nothing yet."""
         self.source = source
-        pipeline = Pipeline(source, sink, name="m", store=self, every=0)
-        pipeline._plan.reconnect = 0
-        self.steps = session(pipeline._plan, **act)
+        pipeline = Pipeline(source, sink, name="m", store=self, every=0, reconnect=0)
+        self.steps = session(pipeline.plan, **act)
 
     def load(self, name: str) -> Record | None:
         return self.store.load(name)

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from lifemodel import Life
 from lifeworlds import Killed, Process, Rows
 from resumable.checkpoint import Checkpoint, Record
-from resumable.control import claims as control
+from resumable.control.requests import ask
 from resumable.errors import AlreadyRunning, ResumableError, Superseded
 from resumable.stores import MemoryStore
 
@@ -229,7 +229,7 @@ class Machine(RuleBasedStateMachine):
     @rule(what=st.sampled_from(["pause", "terminate"]))
     def ask(self, what: Any) -> None:
         """Left in the store, as another process does."""
-        record = control.ask(self.store, "m", what)
+        record = ask(self.store, "m", what)
         if record is not None:
             self.life.pausing = self.life.pausing or self.life.asked == "pause"
             self.life.asked, self.life.patience = record.asked, 2

@@ -121,7 +121,7 @@ class World:
 
     def steps(self, *, takeover: bool = False) -> Generator[None, None, None]:
         """One session, saying what it has said."""
-        with contextlib.closing(session(self.pipeline()._plan, takeover=takeover)) as steps:
+        with contextlib.closing(session(self.pipeline().plan, takeover=takeover)) as steps:
             for step in steps:
                 self.disk.note(Yielded(step.rows))
                 yield

@@ -16,8 +16,10 @@ import greenlet
 import pytest
 
 import resumable.session.backoff
+import resumable.session.clock
 import resumable.session.loop
-from resumable.control import claims as control
+from resumable.control import claims
+from resumable.control.liveness import this_process
 
 __all__ = ["CLOCK", "Still", "at_once", "still"]
 
@@ -73,7 +75,7 @@ class at_once:
     def __exit__(self, *error: object) -> None: ...
 
 
-CLOCK, OWNER = Clock(), control.me()
+CLOCK, OWNER = Clock(), this_process()
 
 
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +86,9 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
         me["claims"] += 1
         return f"{me['name']}x{me['claims']}"
 
-    monkeypatch.setattr(control, "me", lambda: OWNER)
-    monkeypatch.setattr(control, "threading", Still.module())
-    monkeypatch.setattr(control, "secrets", SimpleNamespace(token_hex=token))
-    for module in (control, resumable.session.backoff, resumable.session.loop):
+    monkeypatch.setattr(claims, "this_process", lambda: OWNER)
+    monkeypatch.setattr(claims, "threading", Still.module())
+    monkeypatch.setattr(claims, "secrets", SimpleNamespace(token_hex=token))
+    for module in (claims, resumable.session.backoff, resumable.session.clock, resumable.session.loop):
         monkeypatch.setattr(module, "time", CLOCK)
-    monkeypatch.setattr(resumable.session.loop, "ahead", at_once)
+    monkeypatch.setattr(resumable.session.loop, "prefetch", at_once)

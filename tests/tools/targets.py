@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 import images
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.databases.urls import connect
 from resumable.protocols import Batch, Claimant
 from resumable.sinks.sql.sink import SqlSink
@@ -72,7 +72,7 @@ class Target:
 def claimant(epoch: int, *known: int, **more: Any) -> Claimant:
     """A claim of that epoch, which knows of others."""
     ids = frozenset(ClaimId(n, f"token{n}") for n in known)
-    return Claimant(RUN, ClaimId(epoch, f"token{epoch}"), control.me(), ids, **more)
+    return Claimant(RUN, ClaimId(epoch, f"token{epoch}"), this_process(), ids, **more)
 
 
 def batch(rows: pa.RecordBatch | Sequence[dict[str, Any]], row: int = 1, schema: pa.Schema | None = None) -> Batch:

@@ -21,27 +21,14 @@ from dataclasses import replace
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record
-from resumable.control.liveness import _held, alive, me
-from resumable.control.requests import after, ask, submit
-from resumable.control.status import HEARTBEAT_TIMEOUT, called_off, fenced, may_live, removed, request, status
+from resumable.control.liveness import alive, own_tokens, this_process
+from resumable.control.requests import after
+from resumable.control.status import HEARTBEAT_TIMEOUT, fenced, removed
 from resumable.control.swaps import update
-from resumable.control.waiting import POLL_INTERVAL, wait_until_idle
+from resumable.control.waiting import POLL_INTERVAL
 from resumable.errors import AlreadyRunning
 
-__all__ = [
-    "HEARTBEAT_TIMEOUT",
-    "Claim",
-    "alive",
-    "ask",
-    "called_off",
-    "claim",
-    "may_live",
-    "me",
-    "request",
-    "status",
-    "submit",
-    "wait_until_idle",
-]
+__all__ = ["Asked", "Claim", "claim_run"]
 
 HEARTBEAT_INTERVAL = 1.0
 """Seconds between heartbeats."""
@@ -109,7 +96,7 @@ class Claim:
                     consecutive_crashes=0
                     if release or checkpoint.number > r.checkpoint.number
                     else r.consecutive_crashes,
-                    asked="" if checkpoint.finished or (withdraw and r.asked == "resume") else r.asked,
+                    asked="" if checkpoint.is_finished or (withdraw and r.asked == "resume") else r.asked,
                 )
             )
             self.last = checkpoint
@@ -134,7 +121,7 @@ class Claim:
         """Give the claim back without a word about the run."""
         with self._lock:
             # What is asked of a run that is over must not reach the next run of that name.
-            self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.finished else r.asked))
+            self._swap(lambda r: replace(r, owner=None, asked="" if r.checkpoint.is_finished else r.asked))
 
     def _hear(self, record: Record) -> Asked:
         if record.asked == "terminate":
@@ -180,7 +167,7 @@ def _beat(held: weakref.ref[Claim], done: threading.Event) -> None:
         del claim
 
 
-class claim:
+class claim_run:
     """Claim a run: a dead runner is taken over at once, a live one is `AlreadyRunning` unless `takeover`.
 
     `precondition` is shown the record that the claim would go into, and raises to refuse: nothing comes between.
@@ -210,10 +197,10 @@ class claim:
 
     def __enter__(self) -> Claim:
         try:
-            _held.add(self._token)  # before the store has it, and until the end
+            own_tokens.add(self._token)  # before the store has it, and until the end
             record, new = _enter(self._store, self._name, self._token, self._takeover, self._precondition)
             held = Claim(self._store, self._name, new, frozenset({record.claim, record.checkpoint.claim}), self._done)
-            weakref.finalize(held, _held.discard, self._token)
+            weakref.finalize(held, own_tokens.discard, self._token)
             self._claim = held
             held._hear(new)
             if self._heartbeat:
@@ -234,7 +221,7 @@ class claim:
                 with contextlib.suppress(RuntimeError):  # it is this very thread, or an interrupt came before its start
                     self._heart.join(timeout=5)
         finally:
-            _held.discard(self._token)
+            own_tokens.discard(self._token)
 
 
 def _enter(
@@ -256,12 +243,12 @@ def _enter(
             precondition(record)
         mine = ClaimId(max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1, token)
         # A pause was meant for the claim before this one; terminate is meant for any, until the run is over.
-        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.finished)
+        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.is_finished)
         return replace(
             record,
             version=after(record, time.time()),
             claim=mine,
-            owner=me(),
+            owner=this_process(),
             heartbeat=record.heartbeat + 1,
             heartbeat_at=time.time(),
             consecutive_crashes=0 if record.owner is None else record.consecutive_crashes + 1,

@@ -15,9 +15,10 @@ import time
 
 from resumable.checkpoint import Owner
 
-__all__ = ["alive", "me"]
+__all__ = ["alive", "own_tokens", "this_process"]
 
-_held: set[str] = set()  # the tokens of the claims that live in this process
+own_tokens: set[str] = set()
+"""The tokens of the claims that live in this process."""
 
 
 def _read(path: str) -> str:
@@ -26,7 +27,7 @@ def _read(path: str) -> str:
     return ""
 
 
-def _born(pid: int) -> str | None:
+def _start_time(pid: int) -> str | None:
     """When a process of this machine began, in the kernel's words; None if there is none, or only its corpse."""
     if sys.platform == "linux":
         fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
@@ -35,21 +36,21 @@ def _born(pid: int) -> str | None:
     return out.stdout.strip() or None
 
 
-def me() -> Owner:
+def this_process() -> Owner:
     """This process."""
     space = ""
     with contextlib.suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")
     boot = _read("/proc/sys/kernel/random/boot_id")
     pid = os.getpid()
-    return Owner(socket.gethostname(), boot, space, pid, _born(pid) or "", time.time())
+    return Owner(socket.gethostname(), boot, space, pid, _start_time(pid) or "", time.time())
 
 
 def alive(owner: Owner, token: str) -> bool | None:
     """Whether the owner of a claim lives; None if this machine can't tell."""
-    here = me()
+    here = this_process()
     if (owner.host, owner.boot, owner.pid_namespace) != (here.host, here.boot, here.pid_namespace):
         return None
     if owner.pid == here.pid and owner.start_time == here.start_time:
-        return token in _held
-    return _born(owner.pid) == owner.start_time if owner.start_time else None  # without /proc nobody can tell
+        return token in own_tokens
+    return _start_time(owner.pid) == owner.start_time if owner.start_time else None  # without /proc nobody can tell

@@ -18,7 +18,7 @@ from typing import Literal
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.control.swaps import update
 
-__all__ = ["after", "ask", "submit"]
+__all__ = ["after", "ask", "enqueue"]
 
 
 def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "terminate"]) -> Record | None:
@@ -32,27 +32,27 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "ter
         if record is None:
             return None
         idle, last = record.owner is None, record.checkpoint
-        if last.finished and idle and not (what == "pause" and record.asked == "resume"):
+        if last.is_finished and idle and not (what == "pause" and record.asked == "resume"):
             return None
-        if record.asked == "terminate" != what:
+        if record.asked == "terminate" and what != "terminate":
             return None
         asked: Literal["", "pause", "resume", "terminate"] = what
         if what == "pause" and idle:
             asked = ""  # there is nobody to pause: a worker is no longer asked to go on
-        elif what == "terminate" and idle and not last.number:
-            asked, last = "", replace(last, outcome="terminated", finished=True)
+        elif what == "terminate" and idle and last.stage == "new":
+            asked, last = "", last.call_off()
         return replace(record, version=record.version + 1, asked=asked, asked_of=record.claim, checkpoint=last)
 
     found, asked = update(store, name, change)
     return asked or found
 
 
-def submit(store: CheckpointStore, name: str, first: Callable[[Checkpoint], Checkpoint]) -> Record:
+def enqueue(store: CheckpointStore, name: str, first: Callable[[Checkpoint], Checkpoint]) -> Record:
     """Leave the run to a worker, known to the store or not; `first` makes the checkpoint to go on from of what is there."""
 
     def change(record: Record | None) -> Record:
         record = record or Record()
-        asked = record.asked if record.asked == "terminate" and not record.checkpoint.finished else "resume"
+        asked = record.asked if record.asked == "terminate" and not record.checkpoint.is_finished else "resume"
         return replace(record, version=after(record, time.time()), checkpoint=first(record.checkpoint), asked=asked)
 
     _, left = update(store, name, change)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from resumable.checkpoint import CheckpointStore, ClaimId, Record
+from resumable.checkpoint import CheckpointStore, ClaimId, Record, location
 from resumable.control.liveness import alive
 from resumable.errors import Superseded
 
 __all__ = [
     "HEARTBEAT_TIMEOUT",
     "Status",
-    "called_off",
     "fenced",
     "may_live",
+    "pending_request",
     "removed",
-    "request",
-    "status",
+    "status_of",
+    "was_called_off",
     "whereabouts",
 ]
 
@@ -31,7 +31,7 @@ Status = Literal["new", "queued", "running", "paused", "failed", "interrupted", 
 _hearts: dict[ClaimId, tuple[int, float]] = {}  # the last beat seen of a claim, and when, by this process's own clock
 
 
-def status(record: Record | None) -> Status:
+def status_of(record: Record | None) -> Status:
     """What a run's record says of it. `interrupted` is derived: it says running, and its runner is dead.
 
     Of a runner on another machine only its heart tells, and a look takes no time: it is taken to live until this
@@ -46,11 +46,13 @@ def status(record: Record | None) -> Status:
             return "running"
     if record.asked == "resume" and record.owner is None:
         return "queued"
-    if last.finished and last.outcome:
+    if last.is_finished and last.outcome:
         return last.outcome
     if record.owner is not None:
         return "interrupted"
-    return last.stopped_as or ("interrupted" if last.number else "new")
+    if last.stopped_as:
+        return last.stopped_as
+    return "new" if last.stage == "new" else "interrupted"
 
 
 def whereabouts(record: Record | None) -> str:
@@ -61,16 +63,16 @@ def whereabouts(record: Record | None) -> str:
     return f"run by {record.owner}, whose last heartbeat was at {beat} by its own clock"
 
 
-def request(record: Record | None) -> Literal["", "pause", "resume", "terminate"]:
+def pending_request(record: Record | None) -> Literal["", "pause", "resume", "terminate"]:
     """What is asked of the run and not yet done. A pause is asked of its runner: without one it is done."""
     if record is None or (record.asked == "pause" and record.owner is None):
         return ""
     return record.asked
 
 
-def called_off(record: Record | None) -> bool:
+def was_called_off(record: Record | None) -> bool:
     """Whether the last that was heard of it is that it was terminated, or a run was that followed a completed one."""
-    now = status(record)
+    now = status_of(record)
     return now == "terminated" or (
         now == "completed" and record is not None and record.checkpoint.stopped_as == "terminated"
     )
@@ -83,7 +85,9 @@ def may_live(record: Record | None) -> bool:
 
 def fenced(name: str, record: Record) -> Superseded:
     """What a runner is told whose claim the record doesn't have any more."""
-    ended = f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.finished else "it has stopped by now"
+    ended = (
+        f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.is_finished else "it has stopped by now"
+    )
     return Superseded(
         f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
         safe="What was committed is safe; this runner wrote nothing after that.",
@@ -94,7 +98,7 @@ def fenced(name: str, record: Record) -> Superseded:
 def removed(store: CheckpointStore, name: str) -> Superseded:
     """What a runner is told whose record is gone."""
     return Superseded(
-        f"The record of run {name!r} was removed from the store {getattr(store, 'location', store)}.",
+        f"The record of run {name!r} was removed from the store {location(store)}.",
         safe="What was committed is safe; this runner wrote nothing after that.",
         do="Run the same again: into a database it goes on from its last commit, into a file it begins anew.",
     )

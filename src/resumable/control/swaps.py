@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from resumable.checkpoint import CheckpointStore, Record
+from resumable.checkpoint import CheckpointStore, Record, location
 from resumable.errors import StoreError
 
 __all__ = ["update"]
@@ -37,7 +37,7 @@ def update(
         if new is None or store.swap(name, version, new):
             return record, new
     raise StoreError(
-        f"The store {getattr(store, 'location', '')} breaks its contract: it has refused to replace version {seen} of "
+        f"The store {location(store)} breaks its contract: it has refused to replace version {seen} of "
         f"run {name!r}, and shows no newer one.",
         safe="What was committed is safe.",
         do="Use another store (store=..., RESUMABLE_STORE). Whoever wrote this one: resumable.testing.StoreContract "

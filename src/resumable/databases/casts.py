@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resumable.databases.types import plain_array
+from resumable.arrow_types import plain_array
 
 __all__ = ["castable", "exact"]
 

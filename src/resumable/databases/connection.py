@@ -20,8 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.databases.protocols import Dialect
 from resumable.databases.tables import Where, locate
-from resumable.databases.urls import connect, lost, opened, plain_url, redact, remedy, unreachable
+from resumable.databases.urls import connect, lost, opened, plain_url, remedy, unreachable
 from resumable.errors import ResumableError, TargetError, UsageError
+from resumable.redaction import redact
 
 __all__ = ["Connection", "ours"]
 

@@ -1,9 +1,8 @@
-"""What every part that talks to a database shares: engines, names, and texts without passwords."""
+"""What every part that talks to a database shares: URLs, engines, and what a driver's errors say."""
 
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -13,6 +12,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
 
 from resumable.errors import ConnectionLost, Refused, UsageError
+from resumable.redaction import SECRETS, has_two_logins, redact, shown
 
 __all__ = [
     "connect",
@@ -22,10 +22,8 @@ __all__ = [
     "opened",
     "plain_url",
     "reason",
-    "redact",
     "remedy",
     "resolved_url",
-    "shown",
     "sqlite_file",
     "unreachable",
 ]
@@ -52,12 +50,6 @@ _REMEDIES: dict[int | str, str] = {
 }
 """By SQLite's primary result code, or by SQLSTATE."""
 
-_SECRETS = {"password", "passwd", "pwd", "passfile", "sslpassword", "ssl_password", "token", "secret"}
-_WORD = re.compile(r"\S+")
-_LOGIN = re.compile(r"(?<=[\w+.-])://[^\s/@:]*+:")
-_TWICE = re.compile(r"(?s)[\w+]+://[^:/]*:[^@]*@.*@")
-_SCHEME = re.compile(r"[\w+.-]*:/+")
-_QUERY = re.compile(rf"(?i)\b({'|'.join(sorted(_SECRETS))})=[^&\s'\"]*")
 _STAND_INS = {code: chr(0xF0000 + code) for code in range(0xDC80, 0xDD00)}
 """For the bytes of a path that isn't UTF-8 while SQLAlchemy renders its URL, which it can't with them."""
 
@@ -65,7 +57,7 @@ _STAND_INS = {code: chr(0xF0000 + code) for code in range(0xDC80, 0xDD00)}
 def _parse(url: str | URL) -> URL:
     try:
         # With two @ the password's end would be taken for a host, and hosts are printed and stored.
-        parsed = None if isinstance(url, str) and _TWICE.match(url) else make_url(url)
+        parsed = None if isinstance(url, str) and has_two_logins(url) else make_url(url)
     except (ArgumentError, ValueError):
         parsed = None
     if parsed is None or "@" in (parsed.host or ""):
@@ -81,13 +73,6 @@ def _parse(url: str | URL) -> URL:
 def is_url(text: str) -> bool:
     """Whether a text that should be a path is meant as a URL, however badly written: it may hold a password."""
     return "://" in text or ("@" in text.partition(":")[2] and not os.path.exists(text))
-
-
-def shown(url: str) -> str:
-    """A text that may be a URL gone wrong, without anything in it that may be a password."""
-    head, at, tail = url.rpartition("@")
-    scheme = _SCHEME.match(head)
-    return f"{scheme[0] if scheme else ''}***@{redact(tail)}" if at else redact(url)
 
 
 def resolved_url(url: str | URL) -> URL:
@@ -122,39 +107,13 @@ def _is_uri(url: URL) -> bool:
 def plain_url(url: str | URL) -> str:
     """The resolved URL without password or other secrets: what may be stored, printed and compared."""
     parsed = resolved_url(url)
-    query = {k: v for k, v in parsed.query.items() if k.lower() not in _SECRETS}
+    query = {k: v for k, v in parsed.query.items() if k.lower() not in SECRETS}
     name = parsed.database and parsed.database.translate(_STAND_INS)
     bare = URL.create(parsed.drivername, parsed.username, None, parsed.host, parsed.port, name, query)
     text = bare.render_as_string(hide_password=False)
     for code, stand_in in _STAND_INS.items() if name != parsed.database else ():
         text = text.replace(stand_in, chr(code)).replace(quote(stand_in), chr(code))
     return text
-
-
-def redact(text: str, url: str | URL | None = None) -> str:
-    """The text without any password that can be recognised in it, or that `url` carries."""
-    if url is not None:
-        try:
-            parsed = make_url(url)
-        except (ArgumentError, ValueError):
-            parsed = None
-        secrets = [] if parsed is None else [v for k, v in parsed.query.items() if k.lower() in _SECRETS]
-        if parsed is not None and parsed.password:
-            secrets.append(str(parsed.password))
-        for secret in secrets:
-            for form in {str(secret), unquote(str(secret))}:
-                if form:
-                    text = text.replace(form, "***")
-    if "://" in text:
-        text = _WORD.sub(lambda m: _masked(m[0]), text)
-    return _QUERY.sub(lambda m: f"{m[1]}=***", text)
-
-
-def _masked(word: str) -> str:
-    """The word without the password of a URL: what lies between the user's name and the last @."""
-    head, at, tail = word.rpartition("@")
-    login = _LOGIN.search(head) if at else None
-    return f"{head[: login.end()]}***@{tail}" if login else word
 
 
 def connect(url: str | URL | Engine) -> Engine:

@@ -10,6 +10,7 @@ import time
 from resumable.checkpoint import Checkpoint
 from resumable.control.claims import Asked, Claim
 from resumable.errors import BadRow, Paused, Terminated
+from resumable.optional_parts import sift
 from resumable.protocols import Writer
 from resumable.session.plan import Plan
 
@@ -41,8 +42,7 @@ def decide(plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, asked: As
 
 def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
     """Put aside what publishing would refuse, where the sink can and was told to; committed and saved like any step."""
-    sift = getattr(writer, "sift", None)
-    refused = sum(len(part) for part in sift()) if sift else 0
+    refused = sum(len(part) for part in sift(writer))
     if refused:
         last = writer.commit(last.next(rows=last.rows - refused, rejected=last.rejected + refused))
         claim.save(last)
@@ -51,7 +51,7 @@ def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
 
 def terminated(plan: Plan, last: Checkpoint, *, asked: bool) -> Terminated:
     """What to raise where the run was called off; `asked`: by somebody else than the caller."""
-    again = last.previous is not None or last.outcome == "completed"
+    again = last.previous is not None or last.is_published
     return Terminated(
         f"Run {plan.name!r} was terminated{', as was asked of it' if asked else ''}.",
         safe="The target is as it was before the run.",

@@ -6,12 +6,13 @@ import contextlib
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 
-from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record
+from resumable.checkpoint import Checkpoint, CheckpointStore, Json
 from resumable.errors import OptionsChanged, ResumableError, SourceChanged, UsageError
+from resumable.optional_parts import if_exists, is_volatile, more, note
 from resumable.protocols import Batch, Sink, Source
 
 __all__ = ["Plan", "Transform"]
@@ -22,7 +23,7 @@ _SAME_ROWS = {"staging", "quarantine", "staging_schema"}
 Transform: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The parts of a run. `every`: seconds between commits; `reconnect`: how long to try to get a connection back."""
 
@@ -34,12 +35,8 @@ class Plan:
     transform: Transform | None
     definition: dict[str, Json] = field(default_factory=dict)
     reconnect: float = 300.0
-    asked: Literal["", "pause"] = ""
-    """What is asked of this very object, by a signal handler say: heard between two batches."""
-    precondition: Callable[[Record], None] | None = None
-    """Shown the record that a claim is about to go into; raises to refuse."""
 
-    def begin(self) -> Checkpoint:
+    def initial_checkpoint(self) -> Checkpoint:
         """A run's beginning: the source's identity and schema, frozen from here on."""
         identity, schema = self.source.identity(), self.source.schema()
         written = None
@@ -60,9 +57,9 @@ class Plan:
     def check(self, last: Checkpoint) -> Checkpoint:
         """The checkpoint to go on from; other options, or another source, than the run began with are refused."""
         self.check_source(last)
-        return self.agreed(last)
+        return self.with_current_options(last)
 
-    def agreed(self, last: Checkpoint) -> Checkpoint:
+    def with_current_options(self, last: Checkpoint) -> Checkpoint:
         """The checkpoint with the options to go on with; other ones than the run began with are refused.
 
         Only one may change: a run that a bad row has stopped may go on with quarantine.
@@ -79,7 +76,7 @@ class Plan:
             )
         return last
 
-    def same_rows(self, held: Checkpoint) -> None:
+    def check_same_rows(self, held: Checkpoint) -> None:
         """Refuse to call a run completed that was completed with other options, if they change what its rows are."""
         other = {k: said for k, said in self._other(held).items() if k not in _SAME_ROWS}
         if not held.rejected:
@@ -91,7 +88,7 @@ class Plan:
                 do=f"Give the same options to leave it so. {self._anew()}",
             )
 
-    def settled(self, last: Checkpoint) -> str:
+    def completed_message(self, last: Checkpoint) -> str:
         """What to say of a run that was completed before."""
         if not self._volatile:
             return "completed before, nothing to do"
@@ -100,23 +97,23 @@ class Plan:
     def _anew(self) -> str:
         if self._volatile and self.definition.get("kind") == "export":
             return "if_exists='replace' (--if-exists replace) exports it anew."
-        more = "; it adds the rows once more, unless the run has made the table itself" if self._adds else ""
-        return f"A restart (--restart, pipeline.restart()) runs it anew with these{more}."
+        twice = "; it adds the rows once more, unless the run has made the table itself" if self._adds else ""
+        return f"A restart (--restart, pipeline.restart()) runs it anew with these{twice}."
 
     @property
     def _adds(self) -> bool:
-        return getattr(self.sink, "if_exists", "") == "append"
+        return if_exists(self.sink) == "append"
 
     @property
     def _volatile(self) -> bool:
         """Whether the source may have changed without a sign of it, as a table may."""
-        return bool(getattr(self.source, "volatile", False))
+        return is_volatile(self.source)
 
     def note(self) -> str:
         """What people should know of how the source is read, and how the sink found its target once it has been opened."""
-        notes = [getattr(self.sink, "note", "")]
+        notes = [note(self.sink)]
         with contextlib.suppress(ResumableError):  # it is to be read again for that; what it lacks is said elsewhere
-            notes.append(getattr(self.source, "note", ""))
+            notes.append(note(self.source))
         return ". ".join(filter(None, notes))
 
     def _other(self, last: Checkpoint) -> dict[str, str]:
@@ -141,11 +138,10 @@ class Plan:
 
         Of one that can't prove that it is unchanged, each time that it is to replace what is there.
         """
-        more = getattr(self.source, "more", None)  # only a source has it that may grow without having changed
-        if_exists = getattr(self.sink, "if_exists", "")
-        if self._volatile and if_exists in ("fail", "replace"):  # with "fail" a new run could only be refused
-            return bool(if_exists == "replace")
-        return bool(self.source.changed(last.source, last.position) or (more and more(last.source)))
+        existing = if_exists(self.sink)
+        if self._volatile and existing in ("fail", "replace"):  # with "fail" a new run could only be refused
+            return existing == "replace"
+        return bool(self.source.changed(last.source, last.position) or more(self.source, last.source))
 
 
 def _on(last: Checkpoint) -> str:

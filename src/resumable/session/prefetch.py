@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["ahead"]
+__all__ = ["prefetch"]
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ TICK = 0.1
 """Seconds after which a waiting reader gets None, so that it can look at clock and requests."""
 
 
-class ahead(Generic[T]):
+class prefetch(Generic[T]):
     """The items, read in a thread; None whenever none has come for `TICK` seconds. Its errors are raised here.
 
     A context manager, and a class: between the thread's start and the caller's block there is no line at which an

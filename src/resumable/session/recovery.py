@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from resumable.checkpoint import Checkpoint
+from resumable.checkpoint import Checkpoint, location
 from resumable.control.claims import Claim
 from resumable.errors import ConnectionLost, ResumableError, Superseded, TargetChanged, UnknownRun
 from resumable.protocols import Claimant, Writer
@@ -26,10 +26,10 @@ RENEWALS = 8
 
 @dataclass(slots=True)
 class Opening:
-    """`begun` is a new run's beginning, if one was looked at already. The acts are those of `session`."""
+    """`initial` is a new run's beginning, if one was looked at already. The acts are those of `session`."""
 
     plan: Plan
-    begun: Checkpoint | None
+    initial: Checkpoint | None
     takeover: bool = False
     restart: bool = False
     terminate: bool = False
@@ -54,8 +54,8 @@ class Opening:
     def save(self, claim: Claim, writer: Writer) -> Checkpoint:
         """The claim has outlived the opening; otherwise what the opening made goes again."""
         held = writer.last
-        last = replace(held, stopped_as="", error="", previous=None if held.outcome == "completed" else held.previous)
-        self.called_off = (self.terminate or claim.last.outcome == "terminated") and claim.last.was_put_back(held)
+        last = replace(held, stopped_as="", error="", previous=None if held.is_published else held.previous)
+        self.called_off = (self.terminate or claim.last.is_called_off) and claim.last.was_put_back(held)
         try:
             claim.save(last)
         except Superseded:
@@ -73,23 +73,22 @@ class Opening:
     def _open(self, claim: Claim) -> Writer:
         """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
         plan, last, restart = self.plan, claim.last, self.restart and not self.again
-        where = str(getattr(plan.store, "location", ""))
-        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, where, restart)
+        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, location(plan.store), restart)
         if self.terminate:
             return self._open_to_undo(claimant, last)
-        if not last.outcome:
-            plan.agreed(last)  # here already: with other options the sink would look for what isn't there
-        if not last.number or (last.finished and (restart or last.outcome == "terminated")):
+        if not last.is_decided:
+            plan.with_current_options(last)  # here already: with other options the sink would look for what isn't there
+        if last.stage in ("new", "terminated") or (restart and last.stage == "completed"):
             last = self._first(last)
         writer = plan.sink.open(claimant, last)
         held = writer.last
-        decided = last.outcome == "terminated" and last.was_put_back(held)  # only that it is over wasn't saved yet
-        if self.again or decided or not (held.finished and held.outcome == "completed"):
+        decided = last.is_called_off and last.was_put_back(held)  # only that it is over wasn't saved yet
+        if self.again or decided or held.stage != "completed":
             return writer
         try:
             first = self._first(held) if restart or plan.stale(held) or not writer.is_published() else None
             if first is None:
-                plan.same_rows(held)
+                plan.check_same_rows(held)
         except BaseException:
             writer.__exit__(None, None, None)
             raise
@@ -100,16 +99,16 @@ class Opening:
 
     def _first(self, held: Checkpoint) -> Checkpoint:
         """A new run's beginning, over what is held; the claim says that it was known."""
-        return replace((self.begun or self.plan.begin()).follow(held), claim=held.claim)
+        return replace((self.initial or self.plan.initial_checkpoint()).follow(held), claim=held.claim)
 
     def _open_to_undo(self, claimant: Claimant, last: Checkpoint) -> Writer:
         """The sink, made nothing in that isn't there."""
         nothing = replace(last, outcome=last.outcome or "terminated")
         try:
-            writer = self.plan.sink.open(claimant, last if last.number else nothing)
+            writer = self.plan.sink.open(claimant, nothing if last.stage == "new" else last)
         except TargetChanged:  # what was there is gone: only sweeping is left
             writer = self.plan.sink.open(claimant, nothing)
-        if not writer.last.number:
+        if not writer.last.is_begun:
             with writer:
                 writer.clean_up()  # a crash may have left what was made before the first checkpoint
             raise UnknownRun(

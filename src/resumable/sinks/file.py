@@ -74,8 +74,8 @@ class FileWriter:
         writer = cls(file, encoder, last, if_exists)
         try:
             file.fence()
-            if not last.outcome:
-                writer.last = replace(writer._recover(claim) if last.number else writer._begin(), claim=claim.id)
+            if not last.is_decided:
+                writer.last = replace(writer._recover(claim) if last.is_begun else writer._begin(), claim=claim.id)
         except BaseException:
             file.close()
             raise
@@ -98,8 +98,8 @@ class FileWriter:
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
         """Make the rows durable; raises `Superseded` if the file was taken over."""
         self._check_number(checkpoint)
-        if not checkpoint.outcome:
-            self._seal(complete=checkpoint.complete and not self.last.complete)
+        if not checkpoint.is_decided:
+            self._seal(complete=checkpoint.stage == "loaded" and self.last.stage != "loaded")
             self._file.sync()
             checkpoint = replace(checkpoint, sink=self._state())
         self.last = checkpoint
@@ -144,7 +144,7 @@ class FileWriter:
         last, state = self.last, self.last.sink
         if isinstance(state, dict):
             state = {key: value for key, value in state.items() if key != "encoder"}
-        if self._file.recover(state, takeover=claim.takeover, complete=last.complete):
+        if self._file.recover(state, takeover=claim.takeover, complete=last.stage == "loaded"):
             return last.next(complete=True, outcome="completed", previous=None)
         # Another state of the partial file, such as a new inode, is another checkpoint.
         return last if self._file.state == state else last.next(sink=self._state())

@@ -28,6 +28,7 @@ from resumable.checkpoint import Checkpoint
 from resumable.errors import TargetChanged, TargetError, TargetExists
 from resumable.files.partial import PartialFile
 from resumable.files.posix import inspect_target
+from resumable.optional_parts import address, if_exists, note, sift
 from resumable.protocols import Batch, Claimant, Reject, Sink, Writer
 
 __all__ = ["QuarantineSink"]
@@ -41,17 +42,17 @@ class QuarantineSink:
 
     def __init__(self, sink: Sink, path: str | os.PathLike[str], *, source: str = "") -> None:
         self.sink, self.path, self.source = sink, os.fspath(path), source
-        self.if_exists: str = getattr(sink, "if_exists", "")
+        self.if_exists: str = if_exists(sink)
 
     @property
     def address(self) -> str:
         """The inner sink's."""
-        return str(getattr(self.sink, "address", ""))
+        return address(self.sink)
 
     @property
     def note(self) -> str:
         """The inner sink's."""
-        return str(getattr(self.sink, "note", ""))
+        return note(self.sink)
 
     def open(self, claim: Claimant, last: Checkpoint) -> Writer:
         """Open the inner sink, then bring the rejects to what it has committed."""
@@ -59,18 +60,18 @@ class QuarantineSink:
         file = PartialFile(self.path, claim.run, claim.id)
         try:
             file.fence()
-            if not inner.last.outcome:  # its word wins, where the store knows how another run has ended
-                if not (last.number or last.outcome) and inner.last.number == 1:
+            if not inner.last.is_decided:  # its word wins, where the store knows how another run has ended
+                if last.stage == "new" and inner.last.number == 1:
                     _refuse(file.target)
                 try:
                     _recover(file, _length(inner.last))
                 except (TargetChanged, TargetError):
-                    if not last.outcome:  # to call a run off needs no rejects
+                    if not last.is_decided:  # to call a run off needs no rejects
                         raise
         except BaseException as error:
             file.close()
             try:
-                if not last.number and inner.last.number == 1:
+                if not last.is_begun and inner.last.number == 1:
                     inner.discard()
             finally:
                 inner.__exit__(type(error), error, error.__traceback__)
@@ -99,7 +100,9 @@ class _QuarantineWriter:
 
     def accepted(self) -> None:
         self._inner.accepted()
-        if self._file.inode or self.last.finished:  # decided and not yet over: `clean_up` still has to name the newest
+        if (
+            self._file.inode or self.last.is_finished
+        ):  # decided and not yet over: `clean_up` still has to name the newest
             self._file.sweep(keep=True)
 
     def discard(self) -> None:
@@ -114,13 +117,12 @@ class _QuarantineWriter:
         return refused
 
     def sift(self) -> Iterator[tuple[Reject, ...]]:
-        inner = getattr(self._inner, "sift", None)
-        for part in inner() if inner else ():
+        for part in sift(self._inner):
             self._keep(part)
             yield part
 
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
-        if checkpoint.outcome:
+        if checkpoint.is_decided:
             return self._inner.commit(checkpoint)
         self._file.sync()
         return self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))
@@ -131,7 +133,7 @@ class _QuarantineWriter:
     def clean_up(self) -> None:
         # Before the inner sink's: once that has said that all is over, nobody calls again.
         length = _length(self.last)
-        if self.last.outcome == "completed" and length:
+        if self.last.is_published and length:
             self._name_it(length)
         self._file.sweep()
         self._inner.clean_up()

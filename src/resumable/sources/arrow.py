@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resumable.arrow_types import plain, plain_array
 from resumable.checkpoint import Json
-from resumable.databases.types import plain, plain_array
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch
 from resumable.sources.frames import check_types, table, unreadable
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from resumable.databases.types import plain
+from resumable.arrow_types import plain
 from resumable.errors import SourceError
 
 __all__ = ["check_types", "table", "unreadable"]

@@ -31,13 +31,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
+from resumable.databases.identity import database_identity, table_identity
 from resumable.databases.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences, is_query
 from resumable.databases.postgresql.read import Postgres
 from resumable.databases.sqlite.read import Sqlite
 from resumable.databases.urls import connect, lost, missing_file, opened, plain_url, reason, remedy, unreachable
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.protocols import Batch
-from resumable.run_names import place, table_name
 from resumable.sources.keyrange import Opened, key_range, not_unique, refuse_nulls, refuse_twins, renumbered, shown
 
 __all__ = ["SqlSource"]
@@ -94,8 +94,8 @@ class SqlSource:
     @property
     def address(self) -> str:
         """The database, whoever connects to it and how, and what is read of it."""
-        what = self.what if is_query(self.what) else table_name(self._engine, self.schema_name, self.what)
-        return f"{place(self._engine)} {what}"
+        what = self.what if is_query(self.what) else table_identity(self._engine, self.schema_name, self.what)
+        return f"{database_identity(self._engine)} {what}"
 
     def identity(self) -> dict[str, Json]:
         """Columns, key, and its range now. Raises `SourceError` for what isn't there, or can't be read on from."""

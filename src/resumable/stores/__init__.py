@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from resumable.checkpoint import CheckpointStore
-from resumable.databases.urls import redact
 from resumable.errors import UsageError
+from resumable.lazy import lazy
+from resumable.redaction import redact
 from resumable.stores.files import FileStore
-from resumable.stores.memory import MemoryStore
-from resumable.stores.redis import RedisStore
-from resumable.stores.sql import SqlStore
+
+if TYPE_CHECKING:
+    from resumable.stores.memory import MemoryStore
+    from resumable.stores.redis import RedisStore
+    from resumable.stores.sql import SqlStore
 
 __all__ = ["FileStore", "MemoryStore", "RedisStore", "SqlStore", "open_store"]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "resumable.stores.memory": ["MemoryStore"],
+            "resumable.stores.redis": ["RedisStore"],
+            "resumable.stores.sql": ["SqlStore"],
+        },
+    )
 
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|(file|sqlite|postgresql|postgres|redis|rediss):")
 
@@ -43,7 +57,11 @@ def open_store(where: str | os.PathLike[str] | CheckpointStore | None = None) ->
     if scheme == "file":
         return FileStore(_folder(where))
     if scheme in ("redis", "rediss"):
+        from resumable.stores.redis import RedisStore
+
         return RedisStore(where)
+    from resumable.stores.sql import SqlStore  # it loads SQLAlchemy
+
     return SqlStore(where)
 
 

@@ -33,7 +33,7 @@ from resumable.files.durable import make_folder, replace_file, sync_folder
 
 __all__ = ["FileStore"]
 
-PATIENCE = 10.0
+LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process's swap; one that takes longer has been stopped in the middle."""
 LONGEST = 180
 """Bytes of a file's name before it is cut and told apart by a hash; file systems end at 255."""
@@ -64,11 +64,11 @@ class FileStore:
     def load(self, name: str) -> Record | None:
         """What is known of a run; None if nothing is. Raises `StoreError` and `CorruptCheckpoint`."""
         path = self.path(name)
-        with self._explained(f"Reading {path}"):
+        with self._translating(f"Reading {path}"):
             data = _read(path)
         if data is None:
             path = self.folder / f"{name}.json"  # by which `names` tells of a file whose name it can't read
-            with self._explained(f"Reading {path}"):
+            with self._translating(f"Reading {path}"):
                 data = _read(path) if "~" in name and "/" not in name else None
             if data is not None:
                 self._named(data, path)
@@ -81,7 +81,7 @@ class FileStore:
 
     def names(self) -> list[str]:
         """The names of all runs, sorted. Raises `StoreError`."""
-        with self._explained(f"Reading the folder {self.folder}"):
+        with self._translating(f"Reading the folder {self.folder}"):
             try:
                 files = os.listdir(self.folder)
             except FileNotFoundError:
@@ -95,7 +95,7 @@ class FileStore:
         """
         text = None if record is None else f"{json.dumps(name)}\n{record.to_json()}\n"
         path = self.path(name)
-        with self._explained(f"Writing {path}"):
+        with self._translating(f"Writing {path}"):
             if (version or text is None) and not self.folder.exists():
                 return version == 0
             if not version or not self.folder.is_dir():
@@ -127,7 +127,7 @@ class FileStore:
                 yield unquote_to_bytes(stem).decode("utf-8", "surrogatepass")
                 continue
             path = self.folder / file
-            with self._explained(f"Reading {path}"):
+            with self._translating(f"Reading {path}"):
                 data = _read(path)
             if data is not None:
                 try:
@@ -149,7 +149,7 @@ class FileStore:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the folder's lock: no other process or thread swaps meanwhile."""
-        path, end = self.folder / ".lock", time.monotonic() + PATIENCE
+        path, end = self.folder / ".lock", time.monotonic() + LOCK_TIMEOUT
         while True:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
             try:
@@ -175,7 +175,7 @@ class FileStore:
                 if time.monotonic() >= end:
                     holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
                     raise StoreError(
-                        f"The store {self.folder} has been locked for {PATIENCE:g} seconds"
+                        f"The store {self.folder} has been locked for {LOCK_TIMEOUT:g} seconds"
                         f"{' by ' + holder if holder.isprintable() and holder else ''}.",
                         safe=_SAFE,
                         do="A process that was stopped while it saved holds the lock: let it go on, or end it.",
@@ -192,7 +192,7 @@ class FileStore:
             pause = min(2 * pause, 0.02)
 
     @contextlib.contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _translating(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

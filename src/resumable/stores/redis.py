@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from resumable.checkpoint import Record
-from resumable.databases.urls import reason, shown
+from resumable.databases.urls import reason
 from resumable.errors import CorruptCheckpoint, Refused, StoreError, UsageError
+from resumable.redaction import shown
 
 if TYPE_CHECKING:
     from redis import ConnectionPool
 
 __all__ = ["RedisStore"]
 
-PATIENCE = 5
+TIMEOUT = 5
 """Seconds to wait for a connection and for an answer, unless the URL says otherwise (socket_timeout=...)."""
 
 PREFIX = "resumable:"
@@ -187,9 +188,9 @@ def _pool(parts: SplitResult, url: str) -> ConnectionPool:
             do="pip install 'resumable-pipelines[redis]'.",
         ) from None
     # The driver must not ask again by itself: a swap that was answered "no" the second time may have been applied.
-    patience = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, "retry": Retry(NoBackoff(), 0)}
+    timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "retry": Retry(NoBackoff(), 0)}
     try:
-        pool = ConnectionPool.from_url(urlunsplit(parts), **patience)
+        pool = ConnectionPool.from_url(urlunsplit(parts), **timeouts)
         pool.connection_class(**pool.connection_kwargs)  # refuses options that it doesn't know
     except (TypeError, ValueError):
         raise _no_url(url) from None

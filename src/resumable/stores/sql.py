@@ -41,7 +41,7 @@ from resumable.errors import CorruptCheckpoint, StoreError, UsageError
 
 __all__ = ["SqlStore"]
 
-PATIENCE = 10
+LOCK_TIMEOUT = 10
 """Seconds to wait for a connection, and for another process's swap."""
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class SqlStore:
             raise UsageError(
                 f"{table!r} can't be the name of a table.", safe="Nothing was touched.", do="Use 1 to 63 bytes of text."
             )
-        self._engine = database if isinstance(database, Engine) else connect(_patient(database))
+        self._engine = database if isinstance(database, Engine) else connect(_with_timeout(database))
         self._own = not isinstance(database, Engine)
         if self._own and self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _sync_folder)
@@ -171,7 +171,7 @@ class SqlStore:
         """A transaction that doesn't wait for ever for one of a process that hangs."""
         with self._connected() as connection, connection.begin():
             if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'")
             yield connection
 
     def _text(self, name: str) -> str | None:
@@ -250,7 +250,7 @@ def _without_table(error: DBAPIError) -> bool:
     return isinstance(error, ProgrammingError) or "no such table" in str(error.orig)
 
 
-def _patient(database: str | URL) -> URL:
+def _with_timeout(database: str | URL) -> URL:
     """The URL with an end to every wait that it doesn't set itself."""
     url = resolved_url(database)
     waits: dict[str, str] = {}
@@ -261,7 +261,7 @@ def _patient(database: str | URL) -> URL:
                 safe="Nothing was touched.",
                 do="Name a file, sqlite:///runs.db, or use resumable.stores.MemoryStore().",
             )
-        waits = {"timeout": str(PATIENCE)}
+        waits = {"timeout": str(LOCK_TIMEOUT)}
     return url.update_query_dict({wait: end for wait, end in waits.items() if wait not in url.query})
 
 

@@ -21,7 +21,7 @@ class Shelf:
 
     def open(self, claim: Claimant, last: Checkpoint) -> Writer:
         """Go on from what is held here."""
-        self.held = replace(self.held if self.held.number else last.next(), claim=claim.id)
+        self.held = replace(self.held if self.held.is_begun else last.next(), claim=claim.id)
         return _Hand(self)
 
     def describe(self) -> str:
@@ -60,7 +60,7 @@ class _Hand:
         return checkpoint
 
     def clean_up(self) -> None:
-        self.last = replace(self.last, finished=True)
+        self.last = self.last.finish()
 
     def is_published(self) -> bool:
         return True

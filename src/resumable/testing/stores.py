@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from resumable.checkpoint import Checkpoint, Json, Record
-from resumable.control import claims as control
+from resumable.control.claims import Claim, claim_run
+from resumable.control.requests import ask
+from resumable.control.status import status_of
+from resumable.control.waiting import wait_until_idle
 from resumable.errors import AlreadyRunning, Superseded
 from resumable.testing.checks import check, equal, refused, told, world
 from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
@@ -162,7 +165,7 @@ class StoreContract(DamagedStore):
 
         def rush(line: Line) -> Json:
             try:
-                with control.claim(self.store(folder), "run"):
+                with claim_run(self.store(folder), "run"):
                     line.say("has it")
                     line.hear()
             except AlreadyRunning:
@@ -184,14 +187,14 @@ class StoreContract(DamagedStore):
 
     def _asked(self, folder: Path, what: Literal["pause", "terminate"]) -> None:
         if not self.shared:
-            with control.claim(self.store(folder), "run") as claim:
-                control.ask(self.store(folder), "run", what)
+            with claim_run(self.store(folder), "run") as claim:
+                ask(self.store(folder), "run", what)
                 _hear(claim)
                 equal(what, claim.asked, "What the claim has heard")
             return
 
         def run(line: Line) -> Json:
-            with control.claim(self.store(folder), "run") as claim:
+            with claim_run(self.store(folder), "run") as claim:
                 line.say("claimed")
                 _hear(claim)
                 claim.release()
@@ -199,9 +202,9 @@ class StoreContract(DamagedStore):
 
         with Process(run) as runner:
             runner.line.hear()
-            control.ask(self.store(folder), "run", what)
+            ask(self.store(folder), "run", what)
             equal(what, runner.result(), "What the claim in another process has heard")
-            record = control.wait_until_idle(self.store(folder), "run", 10)
+            record = wait_until_idle(self.store(folder), "run", 10)
             check(record is not None and record.owner is None, "The runner has left, and the store doesn't say so")
 
     def test_a_killed_runner_is_succeeded_at_once(self) -> None:
@@ -210,24 +213,24 @@ class StoreContract(DamagedStore):
             return
 
         def run(line: Line) -> Json:
-            with control.claim(self.store(folder), "run") as claim:
+            with claim_run(self.store(folder), "run") as claim:
                 claim.save(claim.last.next(rows=7))
                 line.say("saved")
                 return line.hear()
 
         with world() as folder, Process(run) as runner:
             runner.line.hear()
-            equal("running", control.status(self.store(folder).load("run")), "The status while it runs")
+            equal("running", status_of(self.store(folder).load("run")), "The status while it runs")
             runner.kill()
-            equal("interrupted", control.status(self.store(folder).load("run")), "The status once it is dead")
-            with control.claim(self.store(folder), "run") as claim:
+            equal("interrupted", status_of(self.store(folder).load("run")), "The status once it is dead")
+            with claim_run(self.store(folder), "run") as claim:
                 equal(7, claim.last.rows, "The rows that the killed runner had saved")
 
     def test_an_older_claim_saves_nothing(self) -> None:
         """Whoever was taken over is refused, and what the newer claim saved stays; so is one whose record is gone."""
-        with world() as folder, control.claim(self.store(folder), "run") as older:
+        with world() as folder, claim_run(self.store(folder), "run") as older:
             older.save(older.last.next(rows=1))
-            with control.claim(self.store(folder), "run", takeover=True, heartbeat=False) as newer:
+            with claim_run(self.store(folder), "run", takeover=True, heartbeat=False) as newer:
                 newer.save(newer.last.next(rows=10))
                 refused(Superseded, lambda: older.save(older.last.next(rows=2)), "A save under an older claim")
                 refused(Superseded, older.release, "Leaving under an older claim")
@@ -280,7 +283,7 @@ class StoreContract(DamagedStore):
         equal(PROCESSES * EACH, record.heartbeat, f"{PROCESSES} times {EACH} additions, each of which was told True")
 
 
-def _hear(claim: control.Claim) -> None:
+def _hear(claim: Claim) -> None:
     end = time.monotonic() + PATIENCE
     while not claim.asked and time.monotonic() < end:
         time.sleep(0.01)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from resumable.checkpoint import Checkpoint, ClaimId, Record
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import AlreadyCompleted, Refused, Terminated, UnknownRun
+from resumable.optional_parts import sift
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer
 from resumable.stores import FileStore
@@ -62,7 +63,7 @@ class Trial:
         """The completed run that is found by somebody who knows nothing; None if the target remembers none."""
         try:
             with self._open(epoch, self.first(), frozenset(), takeover=False) as writer:
-                if writer.last.finished:
+                if writer.last.is_finished:
                     return writer.last
                 writer.discard()
         except Refused:  # it may not be replaced
@@ -73,12 +74,12 @@ class Trial:
         """Call it off, decided or not."""
         self.save(writer)
         assert self.last is not None
-        if not self.last.outcome:
+        if not self.last.is_decided:
             self.last = writer.commit(self.last.next(outcome="terminated"))
         writer.clean_up()
 
     def _open(self, epoch: int, last: Checkpoint, known: frozenset[ClaimId], takeover: bool) -> Writer:
-        claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), control.me(), known, takeover, "the contract's store")
+        claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), this_process(), known, takeover, "the contract's store")
         return self.sink().open(claim, last)
 
     def save(self, writer: Writer) -> None:
@@ -115,10 +116,10 @@ class Trial:
         while self.batches():
             self.step(writer)
         assert self.last is not None
-        if not self.last.complete:
+        if self.last.stage != "loaded":
             self.last = writer.commit(self.last.next(complete=True))
-        sift = getattr(writer, "sift", None)
-        if refused := sum(len(part) for part in sift()) if sift else 0:
+        refused = sum(len(part) for part in sift(writer))
+        if refused:
             last = self.last.next(rows=self.last.rows - refused, rejected=self.last.rejected + refused)
             self.last = writer.commit(last)
 
@@ -126,7 +127,7 @@ class Trial:
         """Go on to the end, from wherever it stands."""
         self.save(writer)
         assert self.last is not None
-        if not self.last.outcome:
+        if not self.last.is_decided:
             self.complete(writer)
             self.last = writer.publish(self.last.next(outcome="completed", previous=None))
         writer.clean_up()

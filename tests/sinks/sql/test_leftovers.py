@@ -10,7 +10,7 @@ import pytest
 
 from memory import MemorySource
 from resumable.checkpoint import Checkpoint, ClaimId, Record
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import Terminated, UnknownRun
 from resumable.pipeline import Pipeline
 from resumable.protocols import Claimant
@@ -31,8 +31,8 @@ def pipeline(folder: Path, store: MemoryStore, *, quarantine: bool = False) -> P
 
 def late_claimant(made: Pipeline, epoch: int) -> None:
     """One with that claim makes its partial files and is gone before it has saved anything."""
-    claimant = Claimant("m", ClaimId(epoch, "late"), control.me())
-    with made._plan.sink.open(claimant, Checkpoint(schema=MemorySource().schema())):
+    claimant = Claimant("m", ClaimId(epoch, "late"), this_process())
+    with made.plan.sink.open(claimant, Checkpoint(schema=MemorySource().schema())):
         pass
 
 
@@ -81,7 +81,7 @@ def test_a_partial_of_a_lost_store_is_swept_though_the_clock_was_ahead_then(tmp_
     store = MemoryStore()
     if terminate:
         with pytest.raises((UnknownRun, Terminated)):
-            list(session(pipeline(tmp_path, store)._plan, terminate=True))
+            list(session(pipeline(tmp_path, store).plan, terminate=True))
         assert [] == names(tmp_path)
     else:
         assert 6 == list(pipeline(tmp_path, store))[-1].rows

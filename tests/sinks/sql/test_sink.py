@@ -17,7 +17,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
 
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.control import claims as control
+from resumable.control import liveness
+from resumable.control.liveness import this_process
 from resumable.databases.urls import connect
 from resumable.errors import (
     AlreadyRunning,
@@ -130,13 +131,13 @@ def test_a_run_that_my_store_does_not_know_is_taken_over_only_when_it_is_dead(ta
     sink, new = SqlSink(target.url, "orders"), Checkpoint(schema=SCHEMA)
     one = claimant(1, store="file:/home/anna/.resumable")
     with crashing(sink.open(one, new)):
-        control._held.add("token1")
+        liveness.own_tokens.add("token1")
         try:
             with pytest.raises(AlreadyRunning, match=r"/home/anna/\.resumable"):
                 sink.open(claimant(2), new)
         finally:
-            control._held.discard("token1")
-    elsewhere = replace(claimant(3), owner=replace(control.me(), host="elsewhere"))
+            liveness.own_tokens.discard("token1")
+    elsewhere = replace(claimant(3), owner=replace(this_process(), host="elsewhere"))
     with crashing(sink.open(elsewhere, new)) as writer:
         assert writer.last.number == 1
     with pytest.raises(AlreadyRunning, match="elsewhere"):
@@ -154,7 +155,7 @@ def test_a_run_that_my_store_does_not_know_is_taken_over_only_when_it_is_dead(ta
 def test_a_runner_that_left_in_good_order_is_waited_for_by_nobody(target: Target) -> None:
     """A pause in another store, by a process that lives on: the ledger says that nobody is at work."""
     sink = SqlSink(target.url, "orders")
-    elsewhere = replace(claimant(3), owner=replace(control.me(), host="elsewhere"))
+    elsewhere = replace(claimant(3), owner=replace(this_process(), host="elsewhere"))
     with sink.open(elsewhere, Checkpoint(schema=SCHEMA)):
         pass
     with sink.open(claimant(4), Checkpoint(schema=SCHEMA)) as writer:
@@ -397,7 +398,7 @@ def test_a_locked_sqlite_database_is_said_with_the_runner_that_the_ledger_names(
         last = writer.last
         with contextlib.closing(sqlite3.connect(target.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(TargetError, match=f"process {control.me().pid} on"):
+            with pytest.raises(TargetError, match=f"process {this_process().pid} on"):
                 sink.open(claimant(2, 1), last)
             with pytest.raises(TargetError, match="another process is writing"):
                 writer.write(batch(part(1, 3)))

@@ -49,12 +49,25 @@ JOIN pg_class pt ON pt.oid = c.confrelid JOIN pg_namespace pn ON pn.oid = pt.rel
 WHERE c.contype = 'f' AND {TABLE} IN (c.conrelid, c.confrelid)
 """
 
-# The table's own primary key is part of its structure; a default, an index, a trigger, a policy isn't.
+# The table's own primary key is part of its structure; a default, an index, a trigger, a policy isn't. Nor is what is
+# set on the table itself, and would be lost with it.
 _DEPENDENTS = f"""
-SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
+SELECT pg_describe_object(d.classid, d.objid, d.objsubid)
 FROM pg_depend d LEFT JOIN pg_constraint k ON d.classid = CAST('pg_constraint' AS regclass) AND k.oid = d.objid
 WHERE d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid = {TABLE} AND d.deptype IN ('n', 'a')
   AND NOT (k.oid IS NOT NULL AND k.conrelid = d.refobjid AND k.contype IN ('p', 'n'))
+UNION SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d JOIN pg_class t ON t.oid = {TABLE}
+  WHERE d.refclassid = CAST('pg_type' AS regclass) AND d.refobjid = t.reltype AND d.deptype = 'n'
+UNION SELECT x.what FROM pg_class t, LATERAL (VALUES
+    ('row level security', t.relrowsecurity OR t.relforcerowsecurity),
+    ('storage parameters', t.reloptions IS NOT NULL),
+    ('a replica identity', t.relreplident <> 'd'),
+    ('a table that is unlogged', t.relpersistence <> 'p'),
+    ('comments', EXISTS (SELECT FROM pg_description o
+                         WHERE o.objoid = t.oid AND o.classoid = CAST('pg_class' AS regclass))),
+    ('settings of columns', EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0
+                                    AND (a.attoptions IS NOT NULL OR coalesce(a.attstattarget, -1) >= 0)))
+  ) AS x (what, there) WHERE t.oid = {TABLE} AND x.there
 ORDER BY 1
 """
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
-from resumable.control import claims as control
+from resumable.control.liveness import alive
 from resumable.databases.connection import Connection
 from resumable.errors import AlreadyRunning, ResumableError, Superseded, TargetChanged, TargetError
 from resumable.protocols import Claimant
@@ -47,9 +47,9 @@ def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, bi
                 with contextlib.suppress(SQLAlchemyError), c.transaction():
                     c.dialect.dismiss(c, row.backend)
             return row.checkpoint
-        if row is None and last.outcome:
+        if row is None and last.is_decided:
             return last
-        if row is None and last.number > 0:
+        if row is None and last.is_begun:
             raise TargetChanged(
                 f"The target knows nothing of run {claim.run!r}, of which {last.rows:,} rows were committed there.",
                 safe="Nothing was changed.",
@@ -94,8 +94,8 @@ class _Faster(Exception):
 
 def _anew(row: Row, last: Checkpoint) -> bool:
     """Whether a run that is over is to be followed by a new one: begun by somebody who knew that it was over."""
-    known = last.outcome or last.number > 0 or last.claim < row.checkpoint.claim
-    return row.checkpoint.finished and not known
+    known = last.stage != "new" or last.claim < row.checkpoint.claim
+    return row.checkpoint.is_finished and not known
 
 
 def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> Row | None:
@@ -108,7 +108,7 @@ def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> 
                 if row is None:
                     return None
                 _precondition(row, claim, last)
-                if row.checkpoint.finished:
+                if row.checkpoint.is_finished:
                     return row
                 if refusal := c.dialect.withheld(c, (row.checkpoint.sink or {}).get("staging", "")):
                     raise TargetError(
@@ -155,9 +155,9 @@ def _precondition(row: Row, claim: Claimant, last: Checkpoint) -> None:
     if row.claim > claim.id:
         raise superseded(claim.run, row)
     known = row.claim in {claim.id, last.claim, *claim.known} or claim.takeover
-    if known or row.checkpoint.outcome or row.owner is None:
+    if known or row.checkpoint.is_decided or row.owner is None:
         return
-    lives = control.alive(row.owner, row.claim.token)
+    lives = alive(row.owner, row.claim.token)
     if lives or (lives is None and row.idle < QUIET):
         raise AlreadyRunning(
             f"Run {claim.run!r} is running: {row.owner}, with its checkpoints in {row.store or 'another store'}.",

@@ -11,11 +11,12 @@ from typing import NoReturn
 
 import pyarrow as pa
 
+from resumable.arrow_types import plain
 from resumable.checkpoint import Checkpoint
 from resumable.databases.casts import castable
 from resumable.databases.connection import Connection, ours
 from resumable.databases.relations import AGE, ROW, WHY, Column, Layout, Mode, Table
-from resumable.databases.types import plain, sql_type
+from resumable.databases.types import sql_type
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.sql.ledger import NAME as LEDGER
 from resumable.sinks.sql.published import holds_rows, irreplaceable, made_it

@@ -44,6 +44,12 @@ def still_there(c: Connection, name: str, if_exists: str, held: Checkpoint) -> b
     found, here = c.dialect.features(c, name), c.dialect.features(c, LEDGER).identity
     if found.identity != left["table"] and here == left["ledger"]:
         what = f"another table has the name {name!r} by now, with {_count(c, name):,} rows"
+    elif found.identity is None and (gone := _missing(c, name, held)):
+        raise TargetChanged(
+            f"The run was completed with {held.rows:,} rows, but table {name!r} has no column {gone!r} by now.",
+            safe="Nothing was changed.",
+            do="Bring the table back that was loaded, or drop this one: then the same call loads it anew.",
+        )
     elif left["filled"] and not _filled(c, name):
         what = f"table {name!r} is empty by now"
     else:
@@ -84,6 +90,13 @@ def irreplaceable(c: Connection, name: str, held: Checkpoint) -> str:
 def holds_rows(c: Connection, name: str, held: Checkpoint) -> bool:
     """Whether the table, as far as can be told, still has rows that the completed run `held` has put there."""
     return c.dialect.features(c, name).identity == held.sink["left"]["table"] and _filled(c, name)
+
+
+def _missing(c: Connection, name: str, held: Checkpoint) -> str:
+    """A column that the completed run has filled and the table doesn't have; "" if there is none."""
+    schema = held.output_schema or held.schema
+    there = {c.dialect.fold(column.name) for column in c.dialect.describe(c, name).columns}
+    return next((column for column in (schema.names if schema else ()) if c.dialect.fold(column) not in there), "")
 
 
 def _count(c: Connection, name: str) -> int:

@@ -8,8 +8,6 @@ Each of these is one transaction of the caller's, behind the locked ledger row. 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resumable.databases.connection import Connection
 from resumable.protocols import Claimant
 from resumable.sinks.sql.fencing import superseded
@@ -22,8 +20,8 @@ __all__ = ["remove", "say_over", "sweep_older"]
 def sweep_older(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Drop the staging tables of older claims, but not the one in use."""
     row = ledger.read(lock=True)
-    if row is not None and (row.claim == claim.id or row.checkpoint.finished):
-        sweep(c, claim.run, claim.id, None if row.checkpoint.finished else row.checkpoint.sink["staging"])
+    if row is not None and (row.claim == claim.id or row.checkpoint.is_finished):
+        sweep(c, claim.run, claim.id, None if row.checkpoint.is_finished else row.checkpoint.sink["staging"])
 
 
 def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: bool) -> None:
@@ -32,7 +30,7 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
     if only_just_begun and (row is None or row.claim != claim.id or row.number != 1):
         return
     _refuse_others(row, claim)
-    if row is not None and not row.checkpoint.finished:
+    if row is not None and not row.checkpoint.is_finished:
         state = row.checkpoint.sink or {}
         if state.get("mode") == "direct" and c.dialect.kind(c, state["table"]) == "table":
             c.sql(f"DROP TABLE {c.qualified(state['table'])}")
@@ -47,10 +45,10 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
 def say_over(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Of a completed run only its ledger row stays, and says so."""
     row = ledger.read(lock=True)
-    over = row is not None and row.checkpoint.finished
+    over = row is not None and row.checkpoint.is_finished
     if row is not None and not over:
         _refuse_others(row, claim)
-        ledger.write(row.claim, row.number, replace(row.checkpoint, finished=True))
+        ledger.write(row.claim, row.number, row.checkpoint.finish())
         ledger.rest(row.claim)  # with it: a run that is over writes nothing more
     if row is None or over or row.claim == claim.id:
         sweep(c, claim.run, claim.id, None)

@@ -16,12 +16,12 @@ from sqlalchemy.pool import StaticPool
 
 from resumable.checkpoint import Checkpoint
 from resumable.databases.connection import Connection
+from resumable.databases.identity import database_identity, table_identity
 from resumable.databases.relations import Column
 from resumable.databases.tables import DEFAULT, Where, full_name
 from resumable.databases.urls import missing_file, plain_url, resolved_url
 from resumable.errors import ResumableError, TargetChanged, UsageError
 from resumable.protocols import Claimant
-from resumable.run_names import place, table_name
 from resumable.sinks.sql.new_run import written
 from resumable.sinks.sql.preflight import lay_out
 from resumable.sinks.sql.writer import SqlWriter
@@ -94,7 +94,7 @@ class SqlSink:
     @property
     def address(self) -> str:
         """The database, whoever connects to it and how, and the table."""
-        return f"{place(self.target)} {table_name(self.target, self.schema, self.table)}"
+        return f"{database_identity(self.target)} {table_identity(self.target, self.schema, self.table)}"
 
     def open(self, claim: Claimant, last: Checkpoint) -> SqlWriter:
         """See `Sink.open`."""
@@ -103,7 +103,7 @@ class SqlSink:
             beside = last.sink.get("beside")
             beside = None if beside == last.sink.get("schema") else beside
         missing = self._missing()
-        if missing and not (last.number or last.outcome):
+        if missing and last.stage == "new":
             with (
                 self._nothing() as c,
                 c.errors("The table can't be laid out"),
@@ -199,8 +199,8 @@ class SqlSink:
             return self._at(c, now)
         assert then.schema is not None
         held = c.locate(then.table, then.schema)
-        loaded = last.outcome == "completed" and last.finished
-        if held.there if loaded else not last.outcome:
+        loaded = last.stage == "completed"
+        if held.there if loaded else not last.is_decided:
             was, is_ = (full_name(c.dialect.name, str(x.schema), x.table) for x in (then, now))
             back = f"For {was} say {then.table!r}, schema={then.schema!r} and name={run!r}. " if held.schema else ""
             raise TargetChanged(

@@ -48,7 +48,7 @@ class SqlWriter:
         self._ledger = Ledger(c, claim.run)
         birth = Birth(sink, c, claim, self._ledger, last)
         with c.errors(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
-            new = not (last.number or last.outcome)
+            new = last.stage == "new"
             if refusal := c.dialect.barred(c, NAME, sink.table, sink.if_exists if new else ""):
                 raise TargetError(
                     f"The target of run {claim.run!r} can't be opened: {refusal.what}.",
@@ -134,7 +134,7 @@ class SqlWriter:
 
     def publish(self, checkpoint: Checkpoint) -> Checkpoint:
         """See `Writer.publish`."""
-        if self.last.outcome == "completed":
+        if self.last.is_published:
             return self.last
         self._forget()
         layout = self._ready()
@@ -175,12 +175,12 @@ class SqlWriter:
     def clean_up(self) -> None:
         """See `Writer.clear`."""
         self._forget()
-        if self.last.outcome != "completed":
+        if not self.last.is_published:
             self._remove(only_just_begun=False)
             return
         with self._c.errors("What the run leaves can't be swept"):
             self._patiently(lambda: say_over(self._c, self._ledger, self._claim))
-        self.last = replace(self.last, finished=True)
+        self.last = self.last.finish()
 
     def _remove(self, *, only_just_begun: bool) -> None:
         with self._c.errors("What the run made can't be removed"):
@@ -200,7 +200,7 @@ class SqlWriter:
     ) -> None:
         with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
             self._c.rollback()
-            if not self.last.finished and not self._c.dialect.lost(self._c) and self._ledger.exists():
+            if not self.last.is_finished and not self._c.dialect.lost(self._c) and self._ledger.exists():
                 with self._c.transaction():
                     self._ledger.rest(self._claim.id)
         self._c.close()

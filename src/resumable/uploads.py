@@ -9,13 +9,10 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.databases.urls import is_url, plain_url
-from resumable.errors import UsageError
-from resumable.files.streams import file_to_read, refuse_stream
-from resumable.formats.csv.content import way_on
+from resumable.endpoints import input_file, key_columns, own_sink, remembered_url, upload_name, usage
+from resumable.files.streams import refuse_stream
 from resumable.pipeline import Pipeline
 from resumable.protocols import Sink
-from resumable.run_names import address, place, run_name, table_name
 from resumable.session.plan import Transform
 from resumable.sinks import QuarantineSink, SqlSink
 from resumable.sources import ArrowSource, CsvSource
@@ -76,14 +73,12 @@ def upload(
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
     if if_exists not in ("fail", "replace", "append", "upsert"):
-        raise _usage(f"if_exists={if_exists!r} is unknown.", "Use 'fail', 'replace', 'append' or 'upsert'.")
+        raise usage(f"if_exists={if_exists!r} is unknown.", "Use 'fail', 'replace', 'append' or 'upsert'.")
     if on_bad_row not in ("raise", "quarantine"):
-        raise _usage(f"on_bad_row={on_bad_row!r} is unknown.", "Use 'raise' or 'quarantine'.")
-    keys = [key] if isinstance(key, str) else list(key or ())
-    if len(set(keys)) < len(keys):
-        raise _usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
-    inner = sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row, staging_schema)
-    kept: dict[str, Json] = {
+        raise usage(f"on_bad_row={on_bad_row!r} is unknown.", "Use 'raise' or 'quarantine'.")
+    keys = key_columns(key)
+    table_sink = sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row, staging_schema)
+    remembered: dict[str, Json] = {
         "if_exists": if_exists,
         "key": keys,
         "columns": {column: str(kind) for column, kind in (columns or {}).items()},
@@ -94,28 +89,21 @@ def upload(
         **({"staging_schema": staging_schema} if staging_schema is not None else {}),
         **options,
     }
-    where = None
+    path = None
     if isinstance(source, (str, os.PathLike)):
-        if is_url(str(source)):
-            raise _usage(
-                "The source of an upload is a file, not a URL.", "Give its path; tables are read by an export."
-            )
-        where = file_to_read(source)
-        if _format(where, format) == "tsv":
-            options = {"delimiter": "\t", **options}
-        expected = sink.columns if isinstance(sink, SqlSink) else None
+        path, of_format = input_file(source, format)
         source = CsvSource(
-            where,
+            path,
             columns=dict(columns or {}),
-            expected=expected,
+            expected=sink.columns if isinstance(sink, SqlSink) else None,
             null_values=tuple(null_values),
             on_bad_row=on_bad_row,
-            **options,
+            **{**of_format, **options},
         )
-        kept["max_record"] = source.max_record  # what spoils a line mustn't change with the default
+        remembered["max_record"] = source.max_record  # what spoils a line mustn't change with the default
     elif columns or options or tuple(null_values) != ("",):
         extra = [*(["columns"] if columns else []), *(["null_values"] if tuple(null_values) != ("",) else []), *options]
-        raise _usage(
+        raise usage(
             f"{', '.join(extra)} goes with the path of a file, not with data or a source as it is.",
             "Give the data its types and nulls itself.",
         )
@@ -124,46 +112,31 @@ def upload(
     if on_bad_row == "quarantine":
         if quarantine is not None:
             refuse_stream(quarantine, "What rejected rows go to")
-        aside = os.path.realpath(quarantine or f"{where or table}.rejected.jsonl")
-        kept["quarantine"] = aside
-        sink = QuarantineSink(sink, aside, source=where or "")
+        rejects = os.path.realpath(quarantine or f"{path or table}.rejected.jsonl")
+        remembered["quarantine"] = rejects
+        sink = QuarantineSink(sink, rejects, source=path or "")
     elif quarantine is not None:
-        raise _usage("quarantine= goes with on_bad_row='quarantine'.", "Give both, or neither.")
+        raise usage("quarantine= goes with on_bad_row='quarantine'.", "Give both, or neither.")
     return Pipeline(
         source,
         sink,
-        name=_name(source, inner, table) if name is None else name,
+        name=upload_name(source, table_sink, table) if name is None else name,
         store=store,
         every=every,
         reconnect=reconnect,
         transform=transform,
         definition={
             "kind": "upload",
-            "source": where,
-            "target": plain_url(_url(target)) if isinstance(target, (str, URL, Engine)) else None,
+            "source": path,
+            "target": remembered_url(target),
             "schema": schema,
             "table": table,
             "format": format,
             "every": every,
             "reconnect": reconnect,
-            "options": kept,
+            "options": remembered,
         },
     )
-
-
-def _name(source: Any, sink: Sink, table: str) -> str:
-    """The run's name, where none was given: from what the source, the target and the table are."""
-    if isinstance(sink, SqlSink):
-        there, table = place(sink.target), table_name(sink.target, sink.schema, sink.table)
-    else:
-        there = address(sink, "target")
-    where = address(source, "source")
-    base = os.path.basename(where) if isinstance(source, CsvSource) else ""
-    return run_name("upload", base, table, of=(where, there, "", table))
-
-
-def _url(target: Any) -> Any:
-    return target.url if isinstance(target, Engine) else target
 
 
 def _sink(
@@ -177,14 +150,9 @@ def _sink(
     staging_schema: str | None,
 ) -> Sink:
     if not isinstance(target, (str, URL, Engine)):
-        if not (hasattr(target, "open") and hasattr(target, "describe")):
-            raise _usage(
-                f"{type(target).__name__} is no target.",
-                "Give a database URL (sqlite:///shop.db), an Engine or a Sink.",
-            )
+        sink = own_sink(target, "Give a database URL (sqlite:///shop.db), an Engine or a Sink.")
         if staging_schema is not None:
-            raise _usage("staging_schema= goes with a database's URL or Engine.", "Give the Sink its own.")
-        sink: Sink = target
+            raise usage("staging_schema= goes with a database's URL or Engine.", "Give the Sink its own.")
         return sink
     return SqlSink(
         target,
@@ -196,17 +164,3 @@ def _sink(
         on_bad_row=on_bad_row,
         staging_schema=staging_schema,
     )
-
-
-def _format(path: str, format: str | None) -> str:
-    """Only CSV so far: a file of another format is refused, not read as CSV."""
-    kind = format or os.path.splitext(path)[1].lstrip(".").lower()
-    if format not in (None, "csv") or kind in ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip", "bz2"):
-        raise _usage(
-            f"{os.path.basename(path)} would be read as {kind!r}, which isn't supported yet.", way_on(kind, path)
-        )
-    return kind
-
-
-def _usage(what: str, do: str) -> UsageError:
-    return UsageError(what, safe="Nothing was touched.", do=do)

@@ -9,13 +9,17 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore
-from resumable.databases.keyset import is_query
-from resumable.databases.urls import is_url, plain_url, sqlite_file
-from resumable.errors import UsageError
-from resumable.files.streams import refuse_stream
+from resumable.endpoints import (
+    export_name,
+    key_columns,
+    output_file,
+    own_sink,
+    refuse_database_file,
+    remembered_url,
+    usage,
+)
 from resumable.pipeline import Pipeline
 from resumable.protocols import Sink, Source
-from resumable.run_names import address, file_path, place, run_name, table_name
 from resumable.session.plan import Transform
 from resumable.sinks import CsvSink
 from resumable.sources import SqlSource
@@ -61,49 +65,38 @@ def export(
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
     if if_exists not in ("fail", "replace"):
-        raise _usage(f"if_exists={if_exists!r} is unknown for a file.", "Use 'fail' or 'replace'.")
-    keys = [key] if isinstance(key, str) else list(key or ())
-    if len(set(keys)) < len(keys):
-        raise _usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
-    given, where = source, None
+        raise usage(f"if_exists={if_exists!r} is unknown for a file.", "Use 'fail' or 'replace'.")
+    keys = key_columns(key)
+    database = source if isinstance(source, (str, URL, Engine)) else None
     if isinstance(source, (str, URL, Engine)):
         source = SqlSource(source, what, key=keys or None, schema=schema)
     elif not hasattr(source, "identity"):
-        raise _usage(
+        raise usage(
             f"{type(source).__name__} is no source.", "Give a database URL (sqlite:///shop.db), an Engine or a Source."
         )
+    path = None
     if isinstance(target, (str, os.PathLike)):
-        if is_url(str(target)):
-            raise _usage(
-                "The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload."
-            )
-        refuse_stream(target, "The target of an export")
-        where = file_path(target)
-        kind = format or os.path.splitext(where)[1].lstrip(".").lower() or "csv"
-        if kind == "tsv":
-            options = {"delimiter": "\t", **options}
-        elif kind != "csv":
-            raise _usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")
-        if isinstance(given, (str, URL, Engine)) and _is_database(where, given):
-            raise _usage(f"{os.path.basename(where)} is the database itself.", "Name another file.")
-        target = CsvSink(where, if_exists=if_exists, **options)
-    elif not (hasattr(target, "open") and hasattr(target, "describe")):
-        raise _usage(f"{type(target).__name__} is no target.", "Give the path of a file, or a Sink.")
-    url = given.url if isinstance(given, Engine) else given
+        path, of_format = output_file(target, format)
+        options = {**of_format, **options}
+        if database is not None:
+            refuse_database_file(path, database)
+        sink: Sink = CsvSink(path, if_exists=if_exists, **options)
+    else:
+        sink = own_sink(target, "Give the path of a file, or a Sink.")
     return Pipeline(
         source,
-        target,
-        name=_name(source, target, what) if name is None else name,
+        sink,
+        name=export_name(source, sink, what) if name is None else name,
         store=store,
         every=every,
         reconnect=reconnect,
         transform=transform,
         definition={
             "kind": "export",
-            "source": plain_url(url) if isinstance(url, (str, URL)) else None,
+            "source": remembered_url(database),
             "schema": schema,
             "what": what,
-            "target": where,
+            "target": path,
             "format": format,
             "every": every,
             "reconnect": reconnect,
@@ -115,29 +108,3 @@ def export(
             },
         },
     )
-
-
-def _name(source: Any, sink: Any, what: str) -> str:
-    """The run's name, where none was given: from what is read, and the file."""
-    base = os.path.basename(sink.path) if isinstance(sink, CsvSink) else ""
-    if isinstance(source, SqlSource):
-        query = is_query(source.what)
-        what = source.what if query else table_name(source.url, source.schema_name, source.what)
-        at, readable, schema = place(source.url), "query" if query else what, source.schema_name if query else None
-    else:
-        at, readable, schema = address(source, "source"), what, None
-    return run_name("export", readable, base, of=(at, schema or "", what, address(sink, "target")))
-
-
-def _is_database(path: str, source: Any) -> bool:
-    """Whether the file is the SQLite database that is read, or one of those that SQLite keeps beside it."""
-    file = sqlite_file(source.url if isinstance(source, Engine) else source)
-    if file is None:
-        return False
-    if os.path.exists(path) and os.path.exists(file):
-        return os.path.samefile(path, file)
-    return os.path.realpath(path) in {file + end for end in ("-journal", "-wal", "-shm")}
-
-
-def _usage(what: str, do: str) -> UsageError:
-    return UsageError(what, safe="Nothing was touched.", do=do)

@@ -1,0 +1,150 @@
+"""Which source or sink a path, a URL or an object means: what upload, export and rebuild have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy.engine import URL, Engine
+
+from resumable.databases.identity import database_identity, table_identity
+from resumable.databases.keyset import is_query
+from resumable.databases.urls import is_url, plain_url, sqlite_file
+from resumable.errors import UsageError
+from resumable.files.streams import file_to_read, refuse_stream
+from resumable.formats.csv.content import way_on
+from resumable.protocols import Sink
+from resumable.run_names import file_path, required_address, run_name
+from resumable.sinks import CsvSink, SqlSink
+from resumable.sources import CsvSource, SqlSource
+
+__all__ = [
+    "Database",
+    "export_name",
+    "input_file",
+    "key_columns",
+    "output_file",
+    "own_sink",
+    "refuse_database_file",
+    "remembered_url",
+    "upload_name",
+    "usage",
+]
+
+Database: TypeAlias = str | URL | Engine
+"""What means a database: a SQLAlchemy URL or an engine."""
+
+DELIMITERS = {"tsv": "\t"}
+UNSUPPORTED = ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip", "bz2")
+"""Endings of files that would be misread as CSV."""
+
+
+def usage(what: str, do: str) -> UsageError:
+    """What to raise for arguments that make no sense."""
+    return UsageError(what, safe="Nothing was touched.", do=do)
+
+
+def key_columns(key: str | Sequence[str] | None) -> list[str]:
+    """The columns of a key, of which there may be one or none."""
+    keys = [key] if isinstance(key, str) else list(key or ())
+    if len(set(keys)) < len(keys):
+        raise usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
+    return keys
+
+
+# ----------------------------------------------------------------------------------------------- files
+
+
+def input_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, dict[str, Any]]:
+    """The file that an upload reads, and the options that its format gives. Only CSV so far: another isn't read as CSV."""
+    if is_url(str(path)):
+        raise usage("The source of an upload is a file, not a URL.", "Give its path; tables are read by an export.")
+    real = file_to_read(path)
+    kind = format or _ending(real)
+    if format not in (None, "csv") or kind in UNSUPPORTED:
+        raise usage(
+            f"{os.path.basename(real)} would be read as {kind!r}, which isn't supported yet.", way_on(kind, real)
+        )
+    return real, _options(kind)
+
+
+def output_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, dict[str, Any]]:
+    """The file that an export writes, and the options that its format gives."""
+    if is_url(str(path)):
+        raise usage("The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload.")
+    refuse_stream(path, "The target of an export")
+    real = file_path(path)
+    kind = format or _ending(real) or "csv"
+    if kind not in ("csv", *DELIMITERS):
+        raise usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")
+    return real, _options(kind)
+
+
+def _ending(path: str) -> str:
+    return os.path.splitext(path)[1].lstrip(".").lower()
+
+
+def _options(kind: str) -> dict[str, Any]:
+    return {"delimiter": DELIMITERS[kind]} if kind in DELIMITERS else {}
+
+
+# ------------------------------------------------------------------------------------------- databases
+
+
+def remembered_url(endpoint: object) -> str | None:
+    """The URL of a database without its password; None for anything that lives in this program only."""
+    url = endpoint.url if isinstance(endpoint, Engine) else endpoint
+    return plain_url(url) if isinstance(url, (str, URL)) else None
+
+
+def refuse_database_file(path: str, database: Database) -> None:
+    """Raise `UsageError` if the file is the SQLite database that is read, or one of those that SQLite keeps beside it."""
+    file = sqlite_file(database.url if isinstance(database, Engine) else database)
+    if file is None:
+        return
+    if os.path.exists(path) and os.path.exists(file):
+        same = os.path.samefile(path, file)
+    else:
+        same = os.path.realpath(path) in {file + end for end in ("-journal", "-wal", "-shm")}
+    if same:
+        raise usage(f"{os.path.basename(path)} is the database itself.", "Name another file.")
+
+
+# --------------------------------------------------------------------------------------------- objects
+
+
+def own_sink(target: Any, instead: str) -> Sink:
+    """A sink of the caller's own; `instead` says what else may be given."""
+    if not (hasattr(target, "open") and hasattr(target, "describe")):
+        raise usage(f"{type(target).__name__} is no target.", instead)
+    sink: Sink = target
+    return sink
+
+
+# ----------------------------------------------------------------------------------------------- names
+
+
+def upload_name(source: Any, sink: Sink, table: str) -> str:
+    """The run's name, where none was given: from what the source, the target and the table are."""
+    if isinstance(sink, SqlSink):
+        target, table = database_identity(sink.target), table_identity(sink.target, sink.schema, sink.table)
+    else:
+        target = required_address(sink, "target")
+    address = required_address(source, "source")
+    base = os.path.basename(address) if isinstance(source, CsvSource) else ""
+    return run_name("upload", base, table, of=(address, target, "", table))
+
+
+def export_name(source: Any, sink: Any, what: str) -> str:
+    """The run's name, where none was given: from what is read, and the file."""
+    base = os.path.basename(sink.path) if isinstance(sink, CsvSink) else ""
+    if not isinstance(source, SqlSource):
+        address, readable, schema = required_address(source, "source"), what, ""
+    elif is_query(source.what):
+        address, readable, schema = database_identity(source.url), "query", source.schema_name or ""
+        what = source.what
+    else:
+        address, schema = database_identity(source.url), ""
+        readable = what = table_identity(source.url, source.schema_name, source.what)
+    return run_name("export", readable, base, of=(address, schema, what, required_address(sink, "target")))
