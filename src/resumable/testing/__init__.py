@@ -1,7 +1,7 @@
 """Contracts for authors of sources, sinks and stores, and crash injection. See docs/write-a-store.md and its like."""
 
 from resumable.testing.checks import Inconclusive
-from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
+from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, crash_points, deaths
 from resumable.testing.sinks import SinkContract
 from resumable.testing.sources import SourceContract
 from resumable.testing.stores import StoreContract
@@ -16,6 +16,6 @@ __all__ = [
     "SourceContract",
     "StoreContract",
     "crash",
+    "crash_points",
     "deaths",
-    "moments",
 ]

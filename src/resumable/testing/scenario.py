@@ -16,11 +16,11 @@ from resumable.optional_parts import sift
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer
 from resumable.stores import FileStore
-from resumable.testing.crashing import Crashed, Ended, crash, moments
+from resumable.testing.crashing import Crashed, Ended, crash, crash_points
 from resumable.testing.effects import Effects
 from resumable.testing.rows import Rows
 
-__all__ = ["RUN", "Act", "Trial"]
+__all__ = ["RUN", "Act", "Scenario"]
 
 RUN = "contract"
 """The name of the run."""
@@ -29,7 +29,7 @@ Act = Literal["run", "restart", "terminate"]
 CALLS = ("accepted", "discard", "write", "commit", "sift", "publish", "clean_up", "is_published")
 
 
-class Trial:
+class Scenario:
     """Runs over `rows` into the sink of a world. `root` has two folders: the sink's, and the checkpoints'."""
 
     def __init__(self, root: Path, sink: Callable[[Path], Sink], rows: pa.Table, effects: Effects) -> None:
@@ -54,9 +54,9 @@ class Trial:
         """What begins a run, for somebody who knows of none."""
         return Checkpoint(source=self._source.identity(), schema=self._source.schema())
 
-    def follow(self, completed: Checkpoint, *, told: bool) -> None:
-        """Begin a new run over a completed one; `told`: its checkpoint is in the first one's `previous`."""
-        previous = replace(completed, previous=None) if told else None
+    def follow(self, completed: Checkpoint, *, remembered: bool) -> None:
+        """Begin a new run over a completed one; `remembered`: its checkpoint is in the first one's `previous`."""
+        previous = replace(completed, previous=None) if remembered else None
         self.last = replace(self.first(), claim=completed.claim, previous=previous, definition={"run": "the second"})
 
     def look(self, epoch: int) -> Checkpoint | None:
@@ -158,7 +158,7 @@ class Trial:
             if act != "restart" and not store:
                 raise
             ended = "refused"
-        moments("the end")
+        crash_points("the end")
         return ended
 
 
@@ -175,7 +175,7 @@ class _Whole:
         return self._inner.names()
 
     def swap(self, name: str, version: int, record: Record | None) -> bool:
-        with moments.as_one("the store's swap"):
+        with crash_points.as_one("the store's swap"):
             return self._inner.swap(name, version, record)
 
 
@@ -186,7 +186,7 @@ class _Watched:
         self._inner = inner
 
     def open(self, claim: Claimant, last: Checkpoint) -> Any:
-        moments("Sink.open")
+        crash_points("Sink.open")
         return _Watched(self._inner.open(claim, last))
 
     def __getattr__(self, name: str) -> Any:
@@ -195,7 +195,7 @@ class _Watched:
             return found
 
         def call(*arguments: Any) -> Any:
-            moments(f"Writer.{name}")
+            crash_points(f"Writer.{name}")
             return found(*arguments)
 
         return call
@@ -205,5 +205,5 @@ class _Watched:
         return self
 
     def __exit__(self, *error: object) -> None:
-        moments("Writer.__exit__")
+        crash_points("Writer.__exit__")
         self._inner.__exit__(*error)
