@@ -47,8 +47,8 @@ class Scenario:
 
     def open(self, epoch: int, *, takeover: bool = False) -> Writer:
         """A writer under the claim of that epoch, at what was saved last; it begins a run if nothing was."""
-        known = frozenset(ClaimId(n, f"token{n}") for n in range(1, epoch))
-        return self._open(epoch, self.last or self.first(), known, takeover)
+        earlier = frozenset(ClaimId(n, f"token{n}") for n in range(1, epoch))
+        return self._open(epoch, self.last or self.first(), earlier, takeover)
 
     def first(self) -> Checkpoint:
         """What begins a run, for somebody who knows of none."""
@@ -78,8 +78,10 @@ class Scenario:
             self.last = writer.commit(self.last.next(outcome="terminated"))
         writer.clean_up()
 
-    def _open(self, epoch: int, last: Checkpoint, known: frozenset[ClaimId], takeover: bool) -> Writer:
-        claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), this_process(), known, takeover, "the contract's store")
+    def _open(self, epoch: int, last: Checkpoint, earlier: frozenset[ClaimId], takeover: bool) -> Writer:
+        claim = Claimant(
+            RUN, ClaimId(epoch, f"token{epoch}"), this_process(), earlier, takeover, "the contract's store"
+        )
         return self.sink().open(claim, last)
 
     def save(self, writer: Writer) -> None:
