@@ -203,7 +203,7 @@ def test_a_frozen_runner_in_plain_view_does_not_keep_terminate_waiting(
     store = MemoryStore()
     made, sink = pipeline(postgres, store, staging=False), SqlSink(postgres, "t", staging=False)
     with claim_run(store, "m", heartbeat=False) as claim:
-        who = Claimant("m", claim.id, claim.owner, claim.known)
+        who = Claimant("m", claim.id, claim.owner, claim.earlier)
         stuck = sink.open(who, Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()))
         claim.save(stuck.last)
         stuck.write(Batch(pa.RecordBatch.from_pydict({"n": [1]}), {"n": 1}))
@@ -226,7 +226,7 @@ def test_a_reader_of_staging_that_holds_up_publishing_is_named(postgres: str, mo
     assert 6 == list(made)[-1].rows
 
 
-@pytest.mark.parametrize("is_published", ["dropping the ledger", "making the ledger", "writing its first row"])
+@pytest.mark.parametrize("stands", ["dropping the ledger", "making the ledger", "writing its first row"])
 def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
     postgres: str, monkeypatch: pytest.MonkeyPatch, stands: str
 ) -> None:
@@ -345,7 +345,7 @@ def test_a_runner_that_slept_through_the_run_makes_no_staging_when_it_wakes(data
     made = pipeline(database, store)
     with claim_run(store, "m", heartbeat=False) as claim:
         sleeping = made.plan.sink.open(
-            Claimant("m", claim.id, claim.owner, claim.known),
+            Claimant("m", claim.id, claim.owner, claim.earlier),
             Checkpoint(source={"rows": 6, "mark": "a"}, schema=MemorySource().schema()),
         )
         claim.save(sleeping.last)

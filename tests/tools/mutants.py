@@ -52,8 +52,8 @@ MUTANTS = [
     ),
     Mutant(
         "the sink's word wins", "session/recovery.py",
-        "        held = writer.last\n        last = replace(held",
-        "        held = claim.last if claim.last.number else writer.last\n        last = replace(held",
+        "        in_target = writer.last\n        previous =",
+        "        in_target = claim.last if claim.last.number else writer.last\n        previous =",
         "tests/session/test_loop.py",
     ),
     Mutant(
@@ -114,7 +114,7 @@ MUTANTS = [
     ),
     Mutant(
         "other options aren't called done", "session/recovery.py",
-        "                plan.check_same_rows(held)\n", "                pass\n",
+        "                plan.check_same_rows(in_target)\n", "                pass\n",
         "tests/test_sequences.py", "change_the_rows",
     ),
     Mutant(
@@ -177,8 +177,8 @@ MUTANTS = [
     ),
     Mutant(
         "a dead runner is taken over at once whatever the clock says", "control/claims.py",
-        "        return record if known else None\n",
-        "        return record if known or time.time() - record.heartbeat_at < HEARTBEAT_TIMEOUT else None\n",
+        "        return record if lives else None\n",
+        "        return record if lives or time.time() - record.heartbeat_at < HEARTBEAT_TIMEOUT else None\n",
         "tests/crash/test_clocks.py", "that_died and +1h",
     ),
     # ------------------------------------------------------------------------------------- a database's ledger

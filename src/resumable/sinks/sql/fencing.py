@@ -154,7 +154,7 @@ def _precondition(row: Row, claim: Claimant, last: Checkpoint) -> None:
     """Refuse where a newer claim has the row, or a stranger's that may live: one that my store doesn't know."""
     if row.claim > claim.id:
         raise superseded(claim.run, row)
-    known = row.claim in {claim.id, last.claim, *claim.known} or claim.takeover
+    known = row.claim in {claim.id, last.claim, *claim.earlier} or claim.takeover
     if known or row.checkpoint.is_decided or row.owner is None:
         return
     lives = alive(row.owner, row.claim.token)
