@@ -225,7 +225,7 @@ def test_a_reader_of_staging_that_holds_up_publishing_is_named(postgres: str, mo
     assert 6 == list(made)[-1].rows
 
 
-@pytest.mark.parametrize("is_published", ["dropping the ledger", "making the ledger", "writing its first row"])
+@pytest.mark.parametrize("stands", ["dropping the ledger", "making the ledger", "writing its first row"])
 def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
     postgres: str, monkeypatch: pytest.MonkeyPatch, stands: str
 ) -> None:
@@ -233,7 +233,7 @@ def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
     monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
     monkeypatch.setattr("resumable.sinks.sql.fencing.WAIT", 0.5)
     target, store = Target(postgres), MemoryStore()
-    with Connection(connect(postgres), None, "t") as c:
+    with Connection.open(connect(postgres), None, "t") as c:
         ledger = Ledger(c, "m")
         if stands == "dropping the ledger":
             for _ in pipeline(postgres, store):
@@ -244,7 +244,7 @@ def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
         else:
             ledger.make()
             statement = (
-                "INSERT INTO resumable_ledger (name, epoch, token, number, checkpoint, touched) "
+                "INSERT INTO resumable_ledger (name, epoch, token, number, checkpoint, updated_at) "
                 "VALUES ('m', 1, 'x', 0, '{}', 0)"
             )
     staging = target.staging()

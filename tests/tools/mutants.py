@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "opening puts its claim into the ledger", "sinks/sql/fencing.py",
-        "                ledger.take(row, claim, mine)\n", "",
+        "                ledger.transfer(row, claim, mine)\n", "",
         "tests/sinks/test_contract.py", "AppendOnSqlite",
     ),
     Mutant(
@@ -206,7 +206,7 @@ MUTANTS = [
     ),
     Mutant(
         "publish once", "sinks/sql/writer.py",
-        '        if self.last.outcome == "completed":\n            return self.last\n        self._forget()\n', "        self._forget()\n",
+        '        if self.last.outcome == "completed":\n            return self.last\n        self._roll_back()\n', "        self._roll_back()\n",
         "tests/sinks/sql/test_sink.py", "publishing_again",
     ),
     Mutant(

@@ -55,32 +55,45 @@ class Connection:
     in the same).
     """
 
-    def __init__(self, target: str | URL | Engine, schema: str | None, table: str, beside: str | None = None) -> None:
-        self.url: str | URL = target.url if isinstance(target, Engine) else target
-        self.engine = connect(target)
-        self.dialect = _dialect(self.engine)
-        self._own = not isinstance(target, Engine)
-        self.open = False
-        """Whether a transaction is open."""
+    def __init__(self, engine: Engine, url: str | URL, *, dispose: bool) -> None:
+        self.engine, self.url, self._dispose = engine, url, dispose
+        self.dialect = _dialect(engine)
+        self.in_transaction = False
         self.schema = self.beside = ""
+
+    @classmethod
+    def open(
+        cls,
+        target: str | URL | Engine,
+        schema: str | None,
+        table: str,
+        beside: str | None = None,
+        *,
+        dispose: bool = False,
+    ) -> Connection:
+        """Connect, and look the table up. `dispose`: of the target's engine as well, when the connection is closed."""
+        url = target.url if isinstance(target, Engine) else target
+        c = cls(connect(target), url, dispose=dispose or not isinstance(target, Engine))
         try:
-            there = (
-                "its folder exists and may be written"
-                if self.engine.dialect.name == "sqlite"
-                else "the server runs and can be reached, and check database, user and password"
-            )
-            what = f"The database {plain_url(self.url)} can't be opened"
-            with self.errors(what, safe="Nothing was changed.", do=f"See that {there}; then run the same again."):
-                self.sa: sa.Connection = opened(self.engine)
-                self.dialect.attach(self)
-                self.where = self.locate(table, schema)
-                self.schema = self.beside = self.dialect.home(self, self.where, schema)
-                if beside is not None:
-                    self.beside = self.dialect.home(self, self.locate(table, beside), beside)
-                self.rollback()
+            c._connect(schema, table, beside)
         except BaseException:
-            self.close()
+            c.close()
             raise
+        return c
+
+    def _connect(self, schema: str | None, table: str, beside: str | None) -> None:
+        there = "the server runs and can be reached, and check database, user and password"
+        if self.engine.dialect.name == "sqlite":
+            there = "its folder exists and may be written"
+        what = f"The database {plain_url(self.url)} can't be opened"
+        with self.errors(what, safe="Nothing was changed.", do=f"See that {there}; then run the same again."):
+            self.sa: sa.Connection = opened(self.engine)
+            self.dialect.attach(self)
+            self.where = self.locate(table, schema)
+            self.schema = self.beside = self.dialect.home(self, self.where, schema)
+            if beside is not None:
+                self.beside = self.dialect.home(self, self.locate(table, beside), beside)
+            self.rollback()
 
     def __enter__(self) -> Connection:
         return self
@@ -98,7 +111,7 @@ class Connection:
         """Drop what wasn't committed, and the connection."""
         if hasattr(self, "sa") and not self.sa.closed:
             self._end()
-        if self._own:
+        if self._dispose:
             self.engine.dispose()
 
     def _end(self) -> None:
@@ -145,18 +158,18 @@ class Connection:
 
     def begin(self) -> None:
         """Begin a transaction that will write, unless one is open."""
-        if not self.open:
+        if not self.in_transaction:
             self.dialect.begin(self)
-            self.open = True
+            self.in_transaction = True
 
     def commit(self) -> None:
         """Make it durable. An error leaves open whether it is: `ConnectionLost`, or rolled back."""
         self.sa.commit()
-        self.open = False
+        self.in_transaction = False
 
     def rollback(self) -> None:
         """Drop what wasn't committed."""
-        self.open = False
+        self.in_transaction = False
         self.sa.rollback()
 
     @contextlib.contextmanager
@@ -171,7 +184,7 @@ class Connection:
                 self.rollback()
             raise
 
-    def patiently(self, act: Callable[[], None], staging: str, table: str) -> None:
+    def retry_on_lock(self, act: Callable[[], None], staging: str, table: str) -> None:
         """Run `act` in a transaction; again if a lock on our staging or the table is in the way, then say whose."""
         for left in reversed(range(self.dialect.tries)):
             try:
@@ -205,11 +218,11 @@ class Connection:
     def reading(self) -> Iterator[None]:
         """Reads, with no transaction left open, and no wait without end."""
         try:
-            if not self.open:
+            if not self.in_transaction:
                 self.dialect.look(self)
             yield
         finally:
-            if not self.open:
+            if not self.in_transaction:
                 with contextlib.suppress(SQLAlchemyError, self.dialect.error):
                     self.rollback()
 

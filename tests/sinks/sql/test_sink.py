@@ -31,7 +31,7 @@ from resumable.errors import (
 )
 from resumable.protocols import Reject
 from resumable.sinks.sql import ledger
-from resumable.sinks.sql.fencing import QUIET
+from resumable.sinks.sql.fencing import STALE_AFTER
 from resumable.sinks.sql.sink import SqlSink
 from resumable.sinks.sql.staging import staging_name
 from targets import Target, batch, claimant, crashing, load, start, terminate
@@ -141,7 +141,7 @@ def test_a_run_that_my_store_does_not_know_is_taken_over_only_when_it_is_dead(ta
         assert writer.last.number == 1
     with pytest.raises(AlreadyRunning, match="elsewhere"):
         sink.open(claimant(4), new)
-    target.do(f"UPDATE resumable_ledger SET touched = touched - {QUIET}")
+    target.do(f"UPDATE resumable_ledger SET updated_at = updated_at - {STALE_AFTER}")
     with crashing(sink.open(claimant(5), new)) as writer:
         assert writer.last.number == 1
     with (
@@ -778,7 +778,7 @@ def test_the_ledger_says_who_and_when_by_the_database_s_clock(target: Target) ->
         writer.write(batch(part(1, 3)))
         writer.commit(writer.last.next(rows=3))
         [(name, epoch, number, age)] = target.all(
-            f"SELECT name, epoch, number, {writer._c.dialect.now} - touched FROM {ledger.NAME}"
+            f"SELECT name, epoch, number, {writer._c.dialect.now} - updated_at FROM {ledger.NAME}"
         )
         assert (name, epoch, number) == ("upload-orders", 1, 2)
         assert 0 <= age < 60

@@ -57,7 +57,7 @@ class Ledger:
             sa.Column("checkpoint", text, nullable=False),
             sa.Column("backend", text),
             sa.Column("owner", text),
-            sa.Column("touched", sa.Double(), nullable=False),
+            sa.Column("updated_at", sa.Double(), nullable=False),
             sa.Column("store", text),
         )
         self._now: sa.ColumnElement[Any] = sa.literal_column(c.dialect.now)
@@ -84,7 +84,7 @@ class Ledger:
         if not self.exists():
             return None
         t = self.table.c
-        query = sa.select(*t, (self._now - t.touched).label("idle")).where(t.name == self.run)
+        query = sa.select(*t, (self._now - t.updated_at).label("idle")).where(t.name == self.run)
         found = self.c.sa.execute(query.with_for_update() if lock else query).one_or_none()
         if found is None:
             return None
@@ -113,14 +113,14 @@ class Ledger:
             return False
         return True
 
-    def take(self, row: Row, claim: Claimant, checkpoint: Checkpoint) -> bool:
+    def transfer(self, row: Row, claim: Claimant, checkpoint: Checkpoint) -> bool:
         """Put my claim into the row that was read. False if it isn't that any more."""
         held = self._where(row.claim, row.number)
         return self._changed(sa.update(self.table).where(held).values(**self._values(claim, checkpoint)))
 
     def write(self, claim: ClaimId, number: int, checkpoint: Checkpoint) -> bool:
         """Write the next checkpoint. False, and nothing changes, unless claim and number still hold."""
-        values = {"number": checkpoint.number, "checkpoint": checkpoint.to_json(), "touched": self._now}
+        values = {"number": checkpoint.number, "checkpoint": checkpoint.to_json(), "updated_at": self._now}
         return self._changed(sa.update(self.table).where(self._where(claim, number)).values(**values))
 
     def put_back(self, claim: ClaimId, checkpoint: Checkpoint) -> None:
@@ -133,9 +133,9 @@ class Ledger:
             "backend": None,
         }
         change = sa.update(self.table).where(self.table.c.name == self.run)
-        self.c.sa.execute(change.values(**values, checkpoint=checkpoint.to_json(), touched=self._now))
+        self.c.sa.execute(change.values(**values, checkpoint=checkpoint.to_json(), updated_at=self._now))
 
-    def rest(self, claim: ClaimId) -> None:
+    def release(self, claim: ClaimId) -> None:
         """The runner leaves in good order: nobody needs to wait for it."""
         mine = sa.and_(self.table.c.name == self.run, *self._mine(claim))
         self.c.sa.execute(sa.update(self.table).where(mine).values(owner=None, backend=None))
@@ -186,7 +186,7 @@ class Ledger:
             "checkpoint": checkpoint.to_json(),
             "backend": self.c.dialect.backend(self.c),
             "owner": json.dumps(asdict(claim.owner)),
-            "touched": self._now,
+            "updated_at": self._now,
             "store": claim.store.encode("utf-8", "backslashreplace").decode(),  # a path may be no UTF-8
         }
 

@@ -18,26 +18,20 @@ from resumable.databases.relations import AGE, ROW, WHY, Column, Layout, Mode, T
 from resumable.databases.types import plain, sql_type
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.sql.ledger import NAME as LEDGER
+from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.published import holds_rows, irreplaceable, made_it
 
-__all__ = ["again", "lay_out"]
+__all__ = ["plan_load", "revalidate"]
 
 _NOTHING = "Nothing was changed."
 
 
-def lay_out(
-    c: Connection,
-    name: str,
-    schema: pa.Schema,
-    if_exists: str,
-    key: tuple[str, ...],
-    staging: bool,
-    restarts: Checkpoint | None = None,
-) -> Layout:
-    """How a new run's rows come into the table `name`; raises what can be known to fail.
+def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts: Checkpoint | None = None) -> Layout:
+    """How a new run's rows come into its table; raises what can be known to fail.
 
     `restarts`: the completed run that is run anew. The table that it made gives way as a whole, if it can.
     """
+    name, if_exists, staging = options.table, options.if_exists, options.staging
     _names(c, name, schema)
     kind, d = c.dialect.kind(c, name), c.dialect
     made = restarts if restarts is not None and kind == "table" and staging and made_it(c, name, restarts) else None
@@ -61,12 +55,12 @@ def lay_out(
             f"There is a table {name!r} already.", "Loading in plain view goes into a new table only: leave staging on."
         )
     if made is not None and not why:
-        layout = replace(_new(schema, if_exists, key, staging), replaces=made)
+        layout = replace(_new(schema, options), replaces=made)
     elif not kind:
-        layout = _new(schema, if_exists, key, staging)
+        layout = _new(schema, options)
     else:
-        mode: Mode = "append" if if_exists == "append" else "upsert" if if_exists == "upsert" else "replace"
-        layout = _existing(d.describe(c, name), schema, mode, key, c)
+        mode: Mode = if_exists if if_exists != "fail" else "replace"
+        layout = _existing(d.describe(c, name), schema, mode, options.key, c)
     if layout.table is None:
         for column in layout.rows:
             sql_type(column.type, c.engine.dialect.name, column.name)  # refused here, before anything is made
@@ -77,7 +71,7 @@ def lay_out(
     return layout
 
 
-def again(
+def revalidate(
     c: Connection,
     name: str,
     schema: pa.Schema,
@@ -163,14 +157,17 @@ def _stored(schema: pa.Schema) -> pa.Schema:
     return pa.schema(out)
 
 
-def _new(schema: pa.Schema, if_exists: str, key: tuple[str, ...], staging: bool) -> Layout:
+def _new(schema: pa.Schema, options: TableOptions) -> Layout:
+    key, upsert = options.key, options.if_exists == "upsert"
     if missing := [k for k in key if k not in schema.names]:
         _refuse(f"The key {_told(missing)} isn't a column of the source.", f"It has {_told(schema.names)}.")
-    if if_exists == "upsert" and not key:
+    if upsert and not key:
         raise UsageError("An upsert into a new table needs a key.", safe=_NOTHING, do="Give key=['id'] or the like.")
     # In an upsert the last row of a key wins, in a new table as well: staging must take them all.
-    mode: Mode = "direct" if not staging else "upsert" if if_exists == "upsert" else "new"
-    if mode == "direct" and if_exists == "upsert":
+    mode: Mode = "upsert" if upsert else "new"
+    if not options.staging:
+        mode = "direct"
+    if mode == "direct" and upsert:
         raise UsageError("An upsert needs staging.", safe=_NOTHING, do="Leave staging on, or give if_exists='append'.")
     return Layout(mode, _stored(schema), key)
 

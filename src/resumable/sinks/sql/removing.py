@@ -16,7 +16,7 @@ from resumable.sinks.sql.fencing import superseded
 from resumable.sinks.sql.ledger import Ledger, Row
 from resumable.sinks.sql.staging import sweep
 
-__all__ = ["remove", "say_over", "sweep_older"]
+__all__ = ["mark_finished", "remove", "sweep_older"]
 
 
 def sweep_older(c: Connection, ledger: Ledger, claim: Claimant) -> None:
@@ -44,14 +44,14 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
     sweep(c, claim.run, claim.id, None)
 
 
-def say_over(c: Connection, ledger: Ledger, claim: Claimant) -> None:
+def mark_finished(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Of a completed run only its ledger row stays, and says so."""
     row = ledger.read(lock=True)
     over = row is not None and row.checkpoint.finished
     if row is not None and not over:
         _refuse_others(row, claim)
         ledger.write(row.claim, row.number, replace(row.checkpoint, finished=True))
-        ledger.rest(row.claim)  # with it: a run that is over writes nothing more
+        ledger.release(row.claim)  # with it: a run that is over writes nothing more
     if row is None or over or row.claim == claim.id:
         sweep(c, claim.run, claim.id, None)
 
