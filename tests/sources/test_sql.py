@@ -25,7 +25,7 @@ def url(request, sqlite_url):
 def few(monkeypatch):
     """Batches of at most 3 rows, so that small tables have many positions."""
     for module in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"resumable.sources.{module}.MAX_ROWS", 3)
+        monkeypatch.setattr(f"resumable.databases.{module}.read.MAX_ROWS", 3)
 
 
 def execute(url, *statements):

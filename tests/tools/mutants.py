@@ -223,7 +223,7 @@ MUTANTS = [
     ),
     Mutant(
         "a late COMMIT of one's own staging is no error", "sinks/sql/staging.py",
-        "            if c.dialect.lost(c) or not c.dialect.kind(c, staging):\n                raise\n", "            raise\n",
+        "            if c.is_lost() or not c.database.catalog.kind(c, staging):\n                raise\n", "            raise\n",
         "tests/crash/test_connections.py", "any_commit and late-run",
     ),
     # ------------------------------------------------------------------------------------ any order of things

@@ -353,7 +353,7 @@ def test_a_runner_that_was_stopped_inside_its_transaction_is_ended_by_the_next(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds the ledger row: its connection, recorded there, is ended by the claim that may take it."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "100ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "100ms")
     target, sink = Target(postgres), SqlSink(postgres, "orders")
     stuck = start(sink, SCHEMA)
     with contextlib.closing(stuck._c):
@@ -373,7 +373,7 @@ def test_a_runner_that_was_stopped_while_it_writes_does_not_keep_the_next_from_p
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds locks on staging only; it is fenced off, so its connection may go."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "100ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "100ms")
     target, sink = Target(postgres), SqlSink(postgres, "orders")
     stuck = start(sink, SCHEMA)
     with contextlib.closing(stuck._c):
@@ -391,7 +391,7 @@ def test_a_locked_sqlite_database_is_said_with_the_runner_that_the_ledger_names(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite has nobody to ask: wait a while, then say who had it last."""
-    monkeypatch.setattr("resumable.databases.sqlite.write.WAIT", 0.2)
+    monkeypatch.setattr("resumable.databases.sqlite.session.WAIT", 0.2)
     target, sink = Target(sqlite_url), SqlSink(sqlite_url, "orders")
     with start(sink, SCHEMA) as writer:
         last = writer.last
@@ -410,7 +410,7 @@ def test_a_lock_on_the_target_is_waited_for_in_turns_and_then_named(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Publishing gives up with the backend that holds the table; later it succeeds."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "50ms")
     target = Target(postgres)
     target.do("CREATE TABLE orders (id bigint, name text)")
     sink, engine = SqlSink(postgres, "orders", if_exists="append"), connect(postgres)
@@ -778,7 +778,7 @@ def test_the_ledger_says_who_and_when_by_the_database_s_clock(target: Target) ->
         writer.write(batch(part(1, 3)))
         writer.commit(writer.last.next(rows=3))
         [(name, epoch, number, age)] = target.all(
-            f"SELECT name, epoch, number, {writer._c.dialect.now} - updated_at FROM {ledger.NAME}"
+            f"SELECT name, epoch, number, {writer._c.traits.clock} - updated_at FROM {ledger.NAME}"
         )
         assert (name, epoch, number) == ("upload-orders", 1, 2)
         assert 0 <= age < 60

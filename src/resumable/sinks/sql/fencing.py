@@ -35,7 +35,9 @@ def fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> R
                 _precondition(row, claim, last)
                 if row.checkpoint.finished:
                     return row
-                if refusal := c.dialect.withheld(c, (row.checkpoint.sink or {}).get("staging", "")):
+                if refusal := c.database.privileges.missing_for_staging(
+                    c, (row.checkpoint.sink or {}).get("staging", "")
+                ):
                     raise TargetError(
                         f"Run {claim.run!r} can't be gone on with: {refusal.what}.",
                         safe="Nothing was changed.",
@@ -45,7 +47,7 @@ def fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> R
                 ledger.transfer(row, claim, mine)
                 return replace(row, checkpoint=mine)
         except SQLAlchemyError as error:
-            if not c.dialect.locked(error):
+            if not c.traits.is_locked(error):
                 if was_dropped(c, ledger) and time.monotonic() < end:
                     continue
                 raise
@@ -72,14 +74,16 @@ def _force(
         last_had = f"{row.owner}, which had the run last, or " if row and row.owner else ""
         raise locked_out(c, error, f"{last_had}another program") from None
     with contextlib.suppress(SQLAlchemyError), c.transaction():  # it may not be ours to end: then we wait
-        c.dialect.dismiss(c, row.backend)
+        c.database.locks.terminate_backend(c, row.backend)
     time.sleep(0.1)
 
 
 def locked_out(c: Connection, error: BaseException, who: str) -> ResumableError:
     """The error for a ledger that others don't let go of."""
     return c.failure(
-        error, f"The target is locked by {who} ({c.dialect.holders(c, NAME)})", safe="Nothing was changed."
+        error,
+        f"The target is locked by {who} ({c.database.locks.describe_lock_holders(c, NAME)})",
+        safe="Nothing was changed.",
     )
 
 

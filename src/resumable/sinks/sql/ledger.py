@@ -60,11 +60,11 @@ class Ledger:
             sa.Column("updated_at", sa.Double(), nullable=False),
             sa.Column("store", text),
         )
-        self._now: sa.ColumnElement[Any] = sa.literal_column(c.dialect.now)
+        self._now: sa.ColumnElement[Any] = sa.literal_column(c.traits.clock)
 
     def exists(self) -> bool:
         """Whether there is a ledger at all."""
-        return self.c.dialect.kind(self.c, NAME) == "table"
+        return self.c.database.catalog.kind(self.c, NAME) == "table"
 
     def make(self) -> None:
         """Make the table if there is none, whoever else makes it at the same time."""
@@ -76,7 +76,7 @@ class Ledger:
                 return
             except SQLAlchemyError as error:  # PostgreSQL's IF NOT EXISTS may fail if two make it at once
                 with self.c.reading():
-                    if (last or self.c.dialect.locked(error)) and not self.exists():
+                    if (last or self.c.traits.is_locked(error)) and not self.exists():
                         raise
 
     def read(self, *, lock: bool = False) -> Row | None:
@@ -151,16 +151,16 @@ class Ledger:
                 unused = self._unused()
             if unused:
                 with self.c.transaction():
-                    self.c.dialect.seize(self.c, NAME)
+                    self.c.database.locks.lock_exclusive(self.c, NAME)
                     if self._unused():
                         self.c.sa.execute(sa.schema.DropTable(self.table))
         except SQLAlchemyError:
-            if self.c.dialect.lost(self.c):  # nobody is at work: it may still be there
+            if self.c.is_lost():  # nobody is at work: it may still be there
                 raise
 
     def elsewhere(self, table: str) -> str | None:
         """The schema of another ledger that has a run of this name into this very table, as far as it can be read."""
-        for schema in self.c.dialect.ledgers(self.c, NAME):
+        for schema in self.c.database.privileges.schemas_with(self.c, NAME):
             other = self.table.to_metadata(sa.MetaData(), schema=schema)
             found = None
             with contextlib.suppress(ProgrammingError), self.c.reading():  # a table that isn't ours at all
@@ -174,7 +174,7 @@ class Ledger:
     def _unused(self) -> bool:
         return (
             self.exists()
-            and not self.c.dialect.lent(self.c, NAME)
+            and not self.c.database.privileges.is_shared(self.c, NAME)
             and not self.c.sa.execute(sa.select(self.table.c.name).limit(1)).all()
         )
 
@@ -184,7 +184,7 @@ class Ledger:
             "token": claim.id.token,
             "number": checkpoint.number,
             "checkpoint": checkpoint.to_json(),
-            "backend": self.c.dialect.backend(self.c),
+            "backend": self.c.database.locks.backend_id(self.c),
             "owner": json.dumps(asdict(claim.owner)),
             "updated_at": self._now,
             "store": claim.store.encode("utf-8", "backslashreplace").decode(),  # a path may be no UTF-8

@@ -71,7 +71,7 @@ class NewRun:
     def create_direct_table(self) -> None:
         """A table that is loaded in plain view comes about with its ledger row, or anybody could have made it."""
         if self.layout.mode == "direct":
-            self.c.dialect.create(self.c, self.table, self.layout)
+            self.c.database.publisher.create_table(self.c, self.table, self.layout)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +82,7 @@ class NewRun:
         if error is None:
             return
         with contextlib.suppress(SQLAlchemyError), self.c.transaction():
-            if self.c.dialect.kind(self.c, self.staging):
+            if self.c.database.catalog.kind(self.c, self.staging):
                 self.c.sql(f"DROP TABLE {self.c.qualified(self.staging)}")
         self.ledger.drop()
 

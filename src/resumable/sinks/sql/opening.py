@@ -70,7 +70,7 @@ def open_run(
 
 def _refuse_without_privileges(c: Connection, options: TableOptions, claim: Claimant, last: Checkpoint) -> None:
     is_new = not (last.number or last.outcome)
-    if refusal := c.dialect.barred(c, NAME, options.table, options.if_exists if is_new else ""):
+    if refusal := c.database.privileges.missing_for_ledger(c, NAME, options.table, options.if_exists if is_new else ""):
         raise TargetError(
             f"The target of run {claim.run!r} can't be opened: {refusal.what}.",
             safe="Nothing was changed.",
@@ -88,7 +88,7 @@ def _end_fenced_connection(c: Connection, claim: Claimant, row: Row) -> None:
     """In plain view the locks of the runner that was fenced off can't be told from other users' later on."""
     if row.backend and row.claim != claim.id and (row.checkpoint.sink or {}).get("mode") == "direct":
         with contextlib.suppress(SQLAlchemyError), c.transaction():
-            c.dialect.dismiss(c, row.backend)
+            c.database.locks.terminate_backend(c, row.backend)
 
 
 def _enter(c: Connection, ledger: Ledger, claim: Claimant, row: Row | None, new: NewRun) -> None:
@@ -105,7 +105,7 @@ def _raise_unless_passing(
     c: Connection, ledger: Ledger, claim: Claimant, error: SQLAlchemyError | LostRace, *, final: bool
 ) -> None:
     """Raise the error of a new run that couldn't enter, unless it is others at work that may be done soon."""
-    locked = isinstance(error, SQLAlchemyError) and c.dialect.locked(error)
+    locked = isinstance(error, SQLAlchemyError) and c.traits.is_locked(error)
     if locked and final:  # by whoever stands still in the transaction that makes the ledger
         raise locked_out(c, error, "another program") from None
     if not (locked or isinstance(error, LostRace) or was_dropped(c, ledger)):

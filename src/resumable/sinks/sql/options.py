@@ -39,7 +39,7 @@ def resolve_table(c: Connection, options: TableOptions, run: str, last: Checkpoi
     old = c.locate(then.table, then.schema)
     loaded = last.outcome == "completed" and last.finished
     if old.there if loaded else not last.outcome:
-        was, is_ = (full_name(c.dialect.name, str(x.schema), x.table) for x in (then, now))
+        was, is_ = (full_name(c.traits, str(x.schema), x.table) for x in (then, now))
         back = f"For {was} say {then.table!r}, schema={then.schema!r} and name={run!r}. " if old.schema else ""
         raise TargetChanged(
             f"Run {run!r} was begun into {was}, and {options.table!r} now means {is_}.",
@@ -72,5 +72,5 @@ def _begun(last: Checkpoint) -> Where | None:
 
 
 def _same(c: Connection, one: Where, other: Where) -> bool:
-    fold = c.dialect.fold
+    fold = c.traits.normalize_identifier
     return (one.schema, fold(one.table)) == (other.schema, fold(other.table))

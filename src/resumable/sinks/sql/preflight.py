@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from resumable.checkpoint import Checkpoint
 from resumable.databases.casts import castable
-from resumable.databases.connection import Connection, ours
+from resumable.databases.connection import Connection
+from resumable.databases.executor import is_own_table
 from resumable.databases.relations import AGE, ROW, WHY, Column, Layout, Mode, Table
-from resumable.databases.types import plain, sql_type
+from resumable.databases.types import plain
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.sql.ledger import NAME as LEDGER
 from resumable.sinks.sql.options import TableOptions
@@ -33,7 +34,7 @@ def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts:
     """
     name, if_exists, staging = options.table, options.if_exists, options.staging
     _names(c, name, schema)
-    kind, d = c.dialect.kind(c, name), c.dialect
+    kind = c.database.catalog.kind(c, name)
     made = restarts if restarts is not None and kind == "table" and staging and made_it(c, name, restarts) else None
     why = irreplaceable(c, name, made) if made is not None else ""
     if kind and not (made and not why) and if_exists == "fail":
@@ -60,11 +61,11 @@ def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts:
         layout = _new(schema, options)
     else:
         mode: Mode = if_exists if if_exists != "fail" else "replace"
-        layout = _existing(d.describe(c, name), schema, mode, options.key, c)
+        layout = _existing(c.database.catalog.describe(c, name), schema, mode, options.key, c)
     if layout.table is None:
         for column in layout.rows:
-            sql_type(column.type, c.engine.dialect.name, column.name)  # refused here, before anything is made
-    if refusal := d.refused(c, layout):
+            c.database.loader.declaration(column)  # refused here, before anything is made
+    if refusal := c.database.privileges.missing_for_run(c, layout):
         _refuse(f"The target refuses: {refusal.what}.", refusal.do)
     if layout.table is not None and layout.mode == "replace":
         _replaceable(c, layout.table)
@@ -89,9 +90,9 @@ def revalidate(
     if mode in ("new", "direct") or fresh:
         return Layout(mode, _stored(schema), key, replaces=replaces)
     try:
-        if c.dialect.kind(c, name) != "table":
+        if c.database.catalog.kind(c, name) != "table":
             _refuse(f"There is no table {name!r} any more.", "")
-        layout = _existing(c.dialect.describe(c, name), schema, mode, key, c)
+        layout = _existing(c.database.catalog.describe(c, name), schema, mode, key, c)
         if mode == "replace" and layout.table is not None:
             _replaceable(c, layout.table)
         if staging is not None:
@@ -107,7 +108,7 @@ def revalidate(
 
 def _staged_alike(c: Connection, layout: Layout, staging: str) -> None:
     assert layout.table is not None
-    staged = {column.name: column.declared for column in c.dialect.describe(c, staging).columns}
+    staged = {column.name: column.declared for column in c.database.catalog.describe(c, staging).columns}
     for column in layout.table.columns:
         if column.name in layout.columns and staged.get(column.name) != column.declared:
             was = staged.get(column.name, "nothing")
@@ -120,14 +121,14 @@ def _refuse(what: str, do: str) -> NoReturn:
 
 def _names(c: Connection, name: str, schema: pa.Schema) -> None:
     for what, each in [("table name", name), *(("column name", column) for column in schema.names)]:
-        if why := c.dialect.misname(each):
+        if why := c.traits.identifier_error(each):
             _refuse(f"The {what} {each!r} {why}.", "Rename it.")
-    if c.dialect.fold(name) == LEDGER or ours(name):
-        what = "its ledger" if c.dialect.fold(name) == LEDGER else "a staging table"
+    if c.traits.normalize_identifier(name) == LEDGER or is_own_table(name):
+        what = "its ledger" if c.traits.normalize_identifier(name) == LEDGER else "a staging table"
         _refuse(f"The table {name!r} is resumable's own: {what}.", "Give another name.")
     seen: dict[str, str] = {}
     for column in schema.names:
-        same = c.dialect.fold(column)
+        same = c.traits.normalize_identifier(column)
         if same in seen:
             _refuse(f"Columns {seen[same]!r} and {column!r} would be one in the target.", "Rename one of them.")
         seen[same] = column
@@ -173,7 +174,7 @@ def _new(schema: pa.Schema, options: TableOptions) -> Layout:
 
 
 def _existing(table: Table, schema: pa.Schema, mode: Mode, key: tuple[str, ...], c: Connection) -> Layout:
-    same = c.dialect.fold
+    same = c.traits.normalize_identifier
     columns = {same(column.name): column for column in table.columns}
     if extra := [name for name in schema.names if same(name) not in columns]:
         _refuse(
@@ -235,7 +236,7 @@ def _replaceable(c: Connection, table: Table) -> None:
 def _kept(field: pa.Field, column: Column, c: Connection) -> pa.DataType:
     """The type in which a source's column goes into a table's; refused where values could be altered."""
     source = _stored(pa.schema([field])).field(0).type
-    verdict = c.dialect.judge(source, column)
+    verdict = c.database.loader.column_conflict(source, column)
     if verdict:
         _refuse(f"Column {field.name!r} is {source} in the source: {verdict}.", "Declare the column otherwise.")
     if verdict == "" or column.type is None or source == column.type:

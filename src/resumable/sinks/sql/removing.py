@@ -34,7 +34,7 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
     _refuse_others(row, claim)
     if row is not None and not row.checkpoint.finished:
         state = row.checkpoint.sink or {}
-        if state.get("mode") == "direct" and c.dialect.kind(c, state["table"]) == "table":
+        if state.get("mode") == "direct" and c.database.catalog.kind(c, state["table"]) == "table":
             c.sql(f"DROP TABLE {c.qualified(state['table'])}")
         previous = row.checkpoint.put_back(claim.id)
         if previous is None:

@@ -146,11 +146,14 @@ class SqlSink:
             c.errors(f"Table {self.table!r} can't be looked at"),
             c.reading(),
         ):
-            if c.dialect.kind(c, c.where.table) != "table":
+            if c.database.catalog.kind(c, c.where.table) != "table":
                 return {}
-            found = c.dialect.describe(c, c.where.table).columns
+            found = c.database.catalog.describe(c, c.where.table).columns
             columns = [x for x in found if x.type is not None and not x.generated]
-            return _Named({c.dialect.fold(column.name): _field(column) for column in columns}, c.dialect.fold)
+            return _Named(
+                {c.traits.normalize_identifier(column.name): _field(column) for column in columns},
+                c.traits.normalize_identifier,
+            )
 
     def _missing(self) -> bool:
         """Whether the target is a SQLite file that isn't there: connecting would make it."""

@@ -29,7 +29,7 @@ from resumable.sinks.sql.loading import bad_row, cast, growing, numbered, store,
 from resumable.sinks.sql.new_run import written_schema
 from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.preflight import revalidate
-from resumable.sinks.sql.published import left_behind, still_there
+from resumable.sinks.sql.published import remains, still_there
 from resumable.sinks.sql.publishing import publish
 from resumable.sinks.sql.removing import mark_finished, remove, sweep_older
 from resumable.sinks.sql.sifting import Sifting
@@ -76,7 +76,7 @@ class SqlWriter:
         try:
             with c.errors("The rows can't be stored"):
                 c.begin()
-                with c.savepoint("resumable_batch"):
+                with c.database.loader.savepoint(c, "resumable_batch", self._state["staging"], numbers):
                     misfits = store(c, self._state["staging"], layout, rows, numbers, all_misfits=not strict)
                     if misfits and strict:
                         raise bad_row(misfits[0], kept)
@@ -143,10 +143,10 @@ class SqlWriter:
                 raise superseded(self._claim.run, row)
             if layout.table is not None:
                 self._revalidate(self._state["staging"])  # what isn't there can't be locked
-                self._c.dialect.reserve(self._c, self._options.table, layout)
+                self._c.database.publisher.lock_target(self._c, self._options.table, layout)
                 now = self._revalidate(self._state["staging"])
             publish(self._c, self._options.table, self._state["staging"], now, self._rows)
-            left = left_behind(self._c, self._options.table, made=self._state["fresh"])
+            left = remains(self._c, self._options.table, made=self._state["fresh"])
             mine = replace(mine, sink={**self._state, "left": left})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
@@ -196,9 +196,9 @@ class SqlWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+        with contextlib.suppress(SQLAlchemyError, self._c.traits.driver_error):
             self._c.rollback()
-            if not self.last.finished and not self._c.dialect.lost(self._c) and self._ledger.exists():
+            if not self.last.finished and not self._c.is_lost() and self._ledger.exists():
                 with self._c.transaction():
                     self._ledger.release(self._claim.id)
         self._c.close()
@@ -219,7 +219,7 @@ class SqlWriter:
 
     def _roll_back(self) -> None:
         """Drop what wasn't committed."""
-        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+        with contextlib.suppress(SQLAlchemyError, self._c.traits.driver_error):
             self._c.rollback()
         self._reload()
 
@@ -235,7 +235,7 @@ class SqlWriter:
                 do="Give the run the same target, or another name.",
             )
         with c.errors("The target can't be looked at"), c.reading():
-            there = c.dialect.kind(c, state["staging"]) == "table"
+            there = c.database.catalog.kind(c, state["staging"]) == "table"
             if self._layout is None:
                 self._layout = self._revalidate(state["staging"] if there else None)
         if not there:
@@ -271,7 +271,7 @@ class SqlWriter:
     def _revalidate_if_changed(self) -> None:
         """Look at a table that was there again, once anything about it is another: it may be gone."""
         if self._layout is not None and self._layout.table is not None:
-            shape = self._c.dialect.shape(self._c, self._options.table)
+            shape = self._c.database.catalog.shape(self._c, self._options.table)
             if shape != self._shape:
                 self._layout, self._shape = self._revalidate(self._state["staging"]), shape
 
@@ -289,7 +289,7 @@ class SqlWriter:
     def _raise_if_superseded(self) -> None:
         """After an error: `Superseded` if it came of another runner's having the run. Drops what wasn't committed."""
         self._roll_back()
-        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error), self._c.reading():
+        with contextlib.suppress(SQLAlchemyError, self._c.traits.driver_error), self._c.reading():
             row = self._ledger.read()
             if row is None or row.claim != self._claim.id:
                 raise superseded(self._claim.run, row) from None
