@@ -217,7 +217,7 @@ MUTANTS = [
     ),
     Mutant(
         "terminate drops what the run made", "sinks/sql/removing.py",
-        "            ledger.put_back(claim.id, previous)\n    sweep(c, claim.run, claim.id, None)\n",
+        "            ledger.put_back(claim.id, previous)\n    sweep(c, claim.run, claim.id)\n",
         "            ledger.put_back(claim.id, previous)\n",
         "tests/sinks/test_contract.py", "AppendOnSqlite",
     ),

@@ -38,6 +38,11 @@ class Traits:
     transactional_ddl: bool = True
     """Whether CREATE, ALTER and DROP belong to the transaction; otherwise each commits at once."""
 
+    @property
+    def undoes_all(self) -> bool:
+        """Whether a failed batch, and a table that is made, can be undone by the database itself."""
+        return self.savepoints and self.transactional_ddl
+
     def quote(self, name: str) -> str:
         """The name, for SQL."""
         return f"{self.quote_mark}{name.replace(self.quote_mark, self.quote_mark * 2)}{self.quote_mark}"

@@ -41,7 +41,7 @@ class SqliteSession:
 
     def configure(self, c: Executor) -> None:
         static = isinstance(c.engine.pool, StaticPool)
-        if not static and sqlite_file(c.engine.url) is None:
+        if not static and sqlite_file(c.engine.url.set(drivername=SQLITE.name)) is None:
             raise UsageError(
                 "A SQLite database in memory is gone with its connection.",
                 safe="Nothing was touched.",

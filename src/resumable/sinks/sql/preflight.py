@@ -35,7 +35,8 @@ def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts:
     name, if_exists, staging = options.table, options.if_exists, options.staging
     _names(c, name, schema)
     kind = c.database.catalog.kind(c, name)
-    made = restarts if restarts is not None and kind == "table" and staging and made_it(c, name, restarts) else None
+    may_replace = kind == "table" and staging and c.traits.transactional_ddl
+    made = restarts if restarts is not None and may_replace and made_it(c, name, restarts) else None
     why = irreplaceable(c, name, made) if made is not None else ""
     if kind and not (made and not why) and if_exists == "fail":
         raise TargetExists(
@@ -56,9 +57,9 @@ def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts:
             f"There is a table {name!r} already.", "Loading in plain view goes into a new table only: leave staging on."
         )
     if made is not None and not why:
-        layout = replace(_new(schema, options), replaces=made)
+        layout = replace(_new(c, schema, options), replaces=made)
     elif not kind:
-        layout = _new(schema, options)
+        layout = _new(c, schema, options)
     else:
         mode: Mode = if_exists if if_exists != "fail" else "replace"
         layout = _existing(c.database.catalog.describe(c, name), schema, mode, options.key, c)
@@ -88,7 +89,7 @@ def revalidate(
     Where `staging` is there, its columns must still be declared like the table's: publishing would alter values.
     """
     if mode in ("new", "direct") or fresh:
-        return Layout(mode, _stored(schema), key, replaces=replaces)
+        return Layout(mode, _stored(schema), key, replaces=replaces, may_rename=c.traits.undoes_all)
     try:
         if c.database.catalog.kind(c, name) != "table":
             _refuse(f"There is no table {name!r} any more.", "")
@@ -158,7 +159,7 @@ def _stored(schema: pa.Schema) -> pa.Schema:
     return pa.schema(out)
 
 
-def _new(schema: pa.Schema, options: TableOptions) -> Layout:
+def _new(c: Connection, schema: pa.Schema, options: TableOptions) -> Layout:
     key, upsert = options.key, options.if_exists == "upsert"
     if missing := [k for k in key if k not in schema.names]:
         _refuse(f"The key {_told(missing)} isn't a column of the source.", f"It has {_told(schema.names)}.")
@@ -170,7 +171,9 @@ def _new(schema: pa.Schema, options: TableOptions) -> Layout:
         mode = "direct"
     if mode == "direct" and upsert:
         raise UsageError("An upsert needs staging.", safe=_NOTHING, do="Leave staging on, or give if_exists='append'.")
-    return Layout(mode, _stored(schema), key)
+    if mode == "direct" and not c.traits.undoes_all:
+        _refuse(f"{c.traits.label} can't undo what is loaded in plain view.", "Leave staging on.")
+    return Layout(mode, _stored(schema), key, may_rename=c.traits.undoes_all)
 
 
 def _existing(table: Table, schema: pa.Schema, mode: Mode, key: tuple[str, ...], c: Connection) -> Layout:

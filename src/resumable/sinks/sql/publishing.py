@@ -16,7 +16,7 @@ from resumable.errors import BadRow, TargetError, TargetExists
 from resumable.sinks.sql.conflicts import Conflict, conflicts
 from resumable.sinks.sql.published import irreplaceable
 
-__all__ = ["publish"]
+__all__ = ["fill_new_table", "publish", "refuse_existing"]
 
 SHOWN = 5
 """Rows that an error names."""
@@ -25,13 +25,7 @@ _SAFE = "Nothing was published; the staged rows are kept."
 
 def publish(c: Connection, name: str, staging: str, layout: Layout, rows: int) -> None:
     """Put the staged `rows` into the table `name`. Raises `BadRow`, `TargetExists`, `TargetError`."""
-    there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
-    if there != rows:
-        raise TargetError(
-            f"Staging table {staging!r} holds {there:,} rows, and {rows:,} were committed: something else changed it.",
-            safe="Nothing was published.",
-            do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
-        )
+    _count(c, staging, rows)
     step = _Publishing(c, name, staging, layout)
     if layout.mode == "direct":
         return
@@ -41,6 +35,34 @@ def publish(c: Connection, name: str, staging: str, layout: Layout, rows: int) -
         step.existing()
 
 
+def fill_new_table(c: Connection, name: str, staging: str, layout: Layout, rows: int) -> None:
+    """Put the staged `rows` into a new table that is there and empty."""
+    _count(c, staging, rows)
+    step = _Publishing(c, name, staging, layout)
+    step.refuse_conflicts()
+    step.fill()
+
+
+def refuse_existing(c: Connection, name: str) -> None:
+    """Refuse to publish a new table where there is something of its name."""
+    if kind := c.database.catalog.kind(c, name):
+        raise TargetExists(
+            f"A {kind} {name!r} was made while the run was loading.",
+            safe=_SAFE,
+            do="Rename or drop it, then run the same again; or terminate the run.",
+        )
+
+
+def _count(c: Connection, staging: str, rows: int) -> None:
+    there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
+    if there != rows:
+        raise TargetError(
+            f"Staging table {staging!r} holds {there:,} rows, and {rows:,} were committed: something else changed it.",
+            safe="Nothing was published.",
+            do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
+        )
+
+
 class _Publishing:
     def __init__(self, c: Connection, name: str, staging: str, layout: Layout) -> None:
         self.c, self.name, self.staging, self.layout = c, name, staging, layout
@@ -48,15 +70,9 @@ class _Publishing:
 
     def new(self) -> None:
         """A table that wasn't there."""
-        kind = self.c.database.catalog.kind(self.c, self.name)
-        if kind == "table" and self.layout.replaces is not None:
+        if self.layout.replaces is not None and self.c.database.catalog.kind(self.c, self.name) == "table":
             self.drop_replaced(self.layout.replaces)
-        elif kind:
-            raise TargetExists(
-                f"A {kind} {self.name!r} was made while the run was loading.",
-                safe=_SAFE,
-                do="Rename or drop it, then run the same again; or terminate the run.",
-            )
+        refuse_existing(self.c, self.name)
         if self.layout.renamed:
             self.c.database.publisher.promote_staging(self.c, self.staging, self.name)
             return

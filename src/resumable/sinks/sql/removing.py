@@ -14,6 +14,7 @@ from resumable.databases.connection import Connection
 from resumable.protocols import Claimant
 from resumable.sinks.sql.fencing import superseded
 from resumable.sinks.sql.ledger import Ledger, Row
+from resumable.sinks.sql.promoting import drop_promoted
 from resumable.sinks.sql.staging import sweep
 
 __all__ = ["mark_finished", "remove", "sweep_older"]
@@ -23,7 +24,8 @@ def sweep_older(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Drop the staging tables of older claims, but not the one in use."""
     row = ledger.read(lock=True)
     if row is not None and (row.claim == claim.id or row.checkpoint.finished):
-        sweep(c, claim.run, claim.id, None if row.checkpoint.finished else row.checkpoint.sink["staging"])
+        state = {} if row.checkpoint.finished else row.checkpoint.sink
+        sweep(c, claim.run, claim.id, {state.get("staging"), state.get("promotes")})
 
 
 def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: bool) -> None:
@@ -36,12 +38,13 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
         state = row.checkpoint.sink or {}
         if state.get("mode") == "direct" and c.database.catalog.kind(c, state["table"]) == "table":
             c.sql(f"DROP TABLE {c.qualified(state['table'])}")
+        drop_promoted(c, state)
         previous = row.checkpoint.put_back(claim.id)
         if previous is None:
             ledger.remove()
         else:
             ledger.put_back(claim.id, previous)
-    sweep(c, claim.run, claim.id, None)
+    sweep(c, claim.run, claim.id)
 
 
 def mark_finished(c: Connection, ledger: Ledger, claim: Claimant) -> None:
@@ -53,7 +56,7 @@ def mark_finished(c: Connection, ledger: Ledger, claim: Claimant) -> None:
         ledger.write(row.claim, row.number, replace(row.checkpoint, finished=True))
         ledger.release(row.claim)  # with it: a run that is over writes nothing more
     if row is None or over or row.claim == claim.id:
-        sweep(c, claim.run, claim.id, None)
+        sweep(c, claim.run, claim.id)
 
 
 def _refuse_others(row: Row | None, claim: Claimant) -> None:

@@ -29,6 +29,7 @@ from resumable.sinks.sql.loading import bad_row, cast, growing, numbered, store,
 from resumable.sinks.sql.new_run import written_schema
 from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.preflight import revalidate
+from resumable.sinks.sql.promoting import promote
 from resumable.sinks.sql.published import remains, still_there
 from resumable.sinks.sql.publishing import publish
 from resumable.sinks.sql.removing import mark_finished, remove, sweep_older
@@ -135,6 +136,7 @@ class SqlWriter:
         self._roll_back()
         layout = self._ready()
         mine = replace(checkpoint, claim=self._claim.id)
+        by_rename = layout.table is None and not self._c.traits.transactional_ddl
 
         def publish_once() -> None:
             nonlocal mine
@@ -145,13 +147,16 @@ class SqlWriter:
                 self._revalidate(self._state["staging"])  # what isn't there can't be locked
                 self._c.database.publisher.lock_target(self._c, self._options.table, layout)
                 now = self._revalidate(self._state["staging"])
-            publish(self._c, self._options.table, self._state["staging"], now, self._rows)
+            if not by_rename:
+                publish(self._c, self._options.table, self._state["staging"], now, self._rows)
             left = remains(self._c, self._options.table, made=self._state["fresh"])
             mine = replace(mine, sink={**self._state, "left": left})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
         with self._c.errors(f"Table {self._options.table!r} can't be published", safe="The staged rows are kept."):
+            if by_rename:
+                self.last = promote(self._c, self._ledger, self._claim, self.last, layout, self._rows)
             self._retry_on_lock(publish_once)
         self.last = mine
         return mine
