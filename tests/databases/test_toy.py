@@ -103,8 +103,8 @@ class TestToy(SinkContract):
     before = "create table other (x int)"
 
     @pytest.fixture(autouse=True)
-    def report(self, tried: Callable[[str], None], long: bool) -> None:
-        self.tried = tried
+    def print_report(self, tried: Callable[[str], None], long: bool) -> None:
+        self.report = tried
         self.stride = 1 if long else 3
 
     def sink(self, folder: Path) -> Sink:

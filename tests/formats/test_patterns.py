@@ -14,6 +14,7 @@ import pytest
 ATTACK = """
 import ast, itertools, pathlib, re, sys
 import resumable
+from resumable.formats.csv.dialect import Dialect
 PIECES = ["/**/", "/*", "*/", "--\\n", " ", "(", ")", "[]", "a", "1", "0.", "-", '"', '""', "'", "\\\\x", ":", "://", "@",
           ",", "=", "e+1", "select", "resumable_0123456789_", "COPY ", ", line 1", ", column ", " in ", "NOT NULL ", "%", "\\r"]
 found = set()
@@ -25,7 +26,7 @@ for path in sorted(pathlib.Path(resumable.__file__).parent.rglob("*.py")):
                         for n in ast.walk(a) if isinstance(n, ast.Attribute) and n.attr.isupper())
             if isinstance(first, ast.Constant):
                 found.add((first.value, int(flags)))
-csv = [resumable.formats.csv.records.Dialect(b",", q) for q in (b'"', None)]
+csv = [Dialect(b",", q) for q in (b'"', None)]
 patterns = [re.compile(text, flags) for text, flags in sorted(found, key=str)]
 patterns += [p for d in csv for p in (d._field, d._record)]
 for pattern in patterns:
