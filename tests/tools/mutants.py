@@ -305,17 +305,17 @@ MUTANTS = [
     ),
     Mutant(
         "an encoder goes on from the state of the last commit", "sinks/file.py",
-        "else {**self._file.state, \"encoder\": encoder}", "else self._file.state",
+        'else {**self._file.state, "encoder": encoder}', "else self._file.state",
         "tests/sinks/test_file.py", "through",
     ),
     Mutant(
         "what a file ends with belongs to the commit that is complete", "sinks/file.py",
-        'complete=checkpoint.stage == "loaded" and', 'complete=checkpoint.is_decided and',
+        'complete=checkpoint.stage == "loaded" and', "complete=checkpoint.is_decided and",
         "tests/sinks/test_file.py", "sealed or through",
     ),
     Mutant(
         "what was appended meanwhile is not read", "sources/file.py",
-        "_Start(file, identity[\"size\"])", "file",
+        '_Start(file, identity["size"])', "file",
         "tests/sources/test_csv.py", "appended",
     ),
     Mutant(
