@@ -107,7 +107,7 @@ class Checkpoint:
 
     @property
     def stage(self) -> Stage:
-        """How far the run has come, told from number, complete, outcome and finished: nobody else looks at these."""
+        """How far the run has come. Nobody else compares number, complete, outcome and finished."""
         match self.outcome:
             case "completed":
                 return "completed" if self.finished else "published"
@@ -134,7 +134,7 @@ class Checkpoint:
 
     @property
     def is_decided(self) -> bool:
-        """Whether it is settled in the sink how the run ends."""
+        """Whether the sink knows how the run ends."""
         return self.stage in DECIDED
 
     @property
@@ -159,24 +159,24 @@ class Checkpoint:
             raise ValueError(f"A run that is {self.stage} can't become {following.stage}.")
         return following
 
-    def follow(self, held: Checkpoint) -> Checkpoint:
-        """This beginning of a run as the successor of what is `held`; a completed run is kept as its `previous`."""
-        if held.stage != "completed":
+    def follow(self, before: Checkpoint) -> Checkpoint:
+        """This beginning of a run as the successor of the run `before`, which is its `previous` if it is completed."""
+        if before.stage != "completed":
             return replace(self, previous=None)
-        return replace(self, previous=replace(held, previous=None, stopped_as="", error=""))
+        return replace(self, previous=replace(before, previous=None, stopped_as="", error=""))
 
     def put_back(self, claim: ClaimId) -> Checkpoint | None:
         """What is remembered once this run was called off: the completed run before it, if there was one."""
         return None if self.previous is None else replace(self.previous, claim=claim, stopped_as="terminated")
 
     def remembered(self, claim: ClaimId) -> Checkpoint:
-        """What is kept of this finished run: of a terminated one, the completed run before it, if there was one."""
+        """What the store remembers of this finished run: of a terminated one, the completed run before it, if there was one."""
         before = self.put_back(claim) if self.stage == "terminated" else None
         return self if before is None else before
 
-    def was_put_back(self, held: Checkpoint) -> bool:
-        """Whether `held` is the completed run before this one: then this one was called off."""
-        return self.previous is not None and held.is_finished and held.sessions == self.previous.sessions
+    def was_put_back(self, in_target: Checkpoint) -> bool:
+        """Whether the target has the completed run before this one: then this one was called off."""
+        return self.previous is not None and in_target.is_finished and in_target.sessions == self.previous.sessions
 
     def to_json(self) -> str:
         """One line of JSON, with a version and a checksum."""
@@ -243,7 +243,7 @@ class Record:
 
 
 class CheckpointStore(Protocol):
-    """Remembers one `Record` a run, by name. Claims and requests are built on `swap` alone (control.py).
+    """Remembers one `Record` a run, by name. Claims and requests are built on `swap` alone (control/).
 
     MUST: `swap` is one atomic compare-and-set between all processes that use the store, and durable when it
     returns. MUST: `load` returns what the last successful swap wrote. MUST: names don't touch each other.

@@ -100,7 +100,7 @@ class Source(Protocol):
 class Claimant:
     """The claim under which a sink is opened.
 
-    `run` is the run's name. `owner` is this process. `known` are the claims that the store knew before this one.
+    `run` is the run's name. `owner` is this process. `earlier` are the claims that the store knew before this one.
     `takeover`: the caller means to fence off a runner that may live. `store` says which store, for messages.
     `restart`: the caller means to run a completed run anew.
     """
@@ -108,7 +108,7 @@ class Claimant:
     run: str
     id: ClaimId
     owner: Owner
-    known: frozenset[ClaimId] = frozenset()
+    earlier: frozenset[ClaimId] = frozenset()
     takeover: bool = False
     store: str = ""
     restart: bool = False

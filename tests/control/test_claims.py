@@ -109,7 +109,7 @@ def test_claims_only_grow(store: MemoryStore) -> None:
     put(store, claim=ClaimId(far, "z"), checkpoint=Checkpoint(number=1, claim=ClaimId(far + 5, "y")))
     with claim_run(store, "r") as mine:
         assert mine.id > ClaimId(far + 5, "zzz")
-        assert mine.known == {ClaimId(far, "z"), ClaimId(far + 5, "y")}
+        assert mine.earlier == {ClaimId(far, "z"), ClaimId(far + 5, "y")}
         first = mine.id
     with claim_run(store, "r") as mine:
         assert mine.id > first

@@ -68,7 +68,7 @@ def test_a_heart_elsewhere_is_judged_by_this_process_s_own_clock(monkeypatch: py
 
 def test_only_so_many_hearts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one seen longest ago is forgotten, so that a service may look for years."""
-    monkeypatch.setattr(standing, "KNOWN", 2)
+    monkeypatch.setattr(standing, "MAX_HEARTS", 2)
     claims = [ClaimId(1, f"remembered {i}") for i in range(4)]
     for claim in claims:
         status_of(Record(1, owner=ELSEWHERE, claim=claim))

@@ -15,8 +15,8 @@ from resumable.control import swaps
 from resumable.control.claims import claim_run
 from resumable.control.requests import ask, enqueue
 from resumable.stores import MemoryStore
+from resumable.testing.memory_sink import MemorySink
 from resumable.testing.rows import ROWS, Rows
-from resumable.testing.shelf import Shelf
 
 
 class Narrow(MemoryStore):
@@ -78,7 +78,7 @@ def claimed(store: MemoryStore) -> None:
 
 
 def ran(store: MemoryStore) -> None:
-    Pipeline(Rows(ROWS), Shelf(), name="r", store=store, every=0).run()
+    Pipeline(Rows(ROWS), MemorySink(), name="r", store=store, every=0).run()
 
 
 ACTS: dict[str, Callable[[Any], object]] = {
@@ -134,7 +134,7 @@ def test_a_busy_store_is_tried_until_it_takes() -> None:
 def test_a_sink_that_refuses_every_claim_is_given_up() -> None:
     """However new the claim is made: the sink's own words arrive."""
 
-    class Jealous(Shelf):
+    class Jealous(MemorySink):
         opened = 0
 
         def open(self, claim: Any, last: Checkpoint) -> Any:

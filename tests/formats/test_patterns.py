@@ -14,7 +14,6 @@ import pytest
 ATTACK = """
 import ast, itertools, pathlib, re, sys
 import resumable
-from resumable.formats.csv.dialect import Dialect
 PIECES = ["/**/", "/*", "*/", "--\\n", " ", "(", ")", "[]", "a", "1", "0.", "-", '"', '""', "'", "\\\\x", ":", "://", "@",
           ",", "=", "e+1", "select", "resumable_0123456789_", "COPY ", ", line 1", ", column ", " in ", "NOT NULL ", "%", "\\r"]
 found = set()
@@ -26,7 +25,7 @@ for path in sorted(pathlib.Path(resumable.__file__).parent.rglob("*.py")):
                         for n in ast.walk(a) if isinstance(n, ast.Attribute) and n.attr.isupper())
             if isinstance(first, ast.Constant):
                 found.add((first.value, int(flags)))
-csv = [Dialect(b",", q) for q in (b'"', None)]
+csv = [resumable.formats.csv.records.Dialect(b",", q) for q in (b'"', None)]
 patterns = [re.compile(text, flags) for text, flags in sorted(found, key=str)]
 patterns += [p for d in csv for p in (d._field, d._record)]
 for pattern in patterns:
@@ -41,8 +40,8 @@ print(len(patterns))
 LONG = """
 import sys
 from resumable.redaction import redact
-from resumable.databases.postgresql.write import Postgresql
-from resumable.databases.sqlite.write import Sqlite
+from resumable.databases.postgresql.session import error_message as postgresql_message
+from resumable.databases.sqlite.session import error_message as sqlite_message
 from resumable.databases.keyset import is_query
 from resumable.databases.types import declared_type
 n = 1_000_000
@@ -55,8 +54,8 @@ for what, read in {
     "a message of one word": lambda: redact("a" * n),
     "a message of URLs": lambda: redact("a://:" * n),
     "a message of addresses": lambda: redact("a://b:c@" * n),
-    "SQLite's words": lambda: Sqlite().words(Exception("resumable_0123456789_" * n)),
-    "PostgreSQL's words": lambda: Postgresql().words(Exception('"a' * n)),
+    "SQLite's words": lambda: sqlite_message(Exception("resumable_0123456789_" * n)),
+    "PostgreSQL's words": lambda: postgresql_message(Exception('"a' * n)),
 }.items():
     print(what, file=sys.stderr, flush=True)
     read()

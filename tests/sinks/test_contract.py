@@ -20,8 +20,8 @@ class Told(SinkContract):
     """What its sweeps have tried is printed."""
 
     @pytest.fixture(autouse=True)
-    def report(self, tried: Callable[[str], None]) -> None:
-        self.tried = tried
+    def print_report(self, tried: Callable[[str], None]) -> None:
+        self.report = tried
 
 
 class Files(Told):

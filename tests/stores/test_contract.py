@@ -19,8 +19,8 @@ class Told(StoreContract):
     """What its sweeps have tried is printed."""
 
     @pytest.fixture(autouse=True)
-    def report(self, tried: Callable[[str], None]) -> None:
-        self.tried = tried
+    def print_report(self, tried: Callable[[str], None]) -> None:
+        self.report = tried
 
 
 class TestMemoryStore(StoreContract):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from resumable.testing import Crashed, Ended, Process, crash, deaths, moments
+from resumable.testing import Crashed, Ended, Process, crash, crash_points, deaths
 
 
 def test_a_process_dies_before_each_call_that_changes_a_file(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_other_threads_do_not_count(tmp_path: Path) -> None:
         thread = threading.Thread(target=lambda: (tmp_path / "theirs").write_text("x"))
         thread.start()
         thread.join()
-        moments("mine")
+        crash_points("mine")
 
     assert ["mine"] == [death.before for death in deaths(lambda n: crash(act, at=n))]
 
@@ -100,9 +100,9 @@ def test_what_happens_as_one_has_one_moment() -> None:
     """Where a part is known to be atomic, only what comes before it and after it is tried."""
 
     def act() -> None:
-        with moments.as_one("all of it"):
-            moments("a part")
-        moments("the end")
+        with crash_points.as_one("all of it"):
+            crash_points("a part")
+        crash_points("the end")
 
     assert ["all of it", "the end"] == [death.before for death in deaths(lambda n: crash(act, at=n))]
 

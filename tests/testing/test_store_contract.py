@@ -167,7 +167,7 @@ class Blunt(FileStore):
     """The system's own errors."""
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _translating(self, what: str) -> Iterator[None]:
         yield
 
 
@@ -222,7 +222,7 @@ def test_a_broken_store_is_caught(
     store: Callable[[Path], Any], check: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The check fails that is called after the fault, in words that say what was seen."""
-    monkeypatch.setattr("resumable.testing.stores.PATIENCE", 1)
+    monkeypatch.setattr("resumable.testing.stores.REQUEST_TIMEOUT", 1)
 
     class Contract(StoreContract):
         def store(self, folder: Path) -> Any:

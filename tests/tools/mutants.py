@@ -52,8 +52,8 @@ MUTANTS = [
     ),
     Mutant(
         "the sink's word wins", "session/recovery.py",
-        "        held = writer.last\n        last = replace(held",
-        "        held = claim.last if claim.last.number else writer.last\n        last = replace(held",
+        "        in_target = writer.last\n        previous =",
+        "        in_target = claim.last if claim.last.number else writer.last\n        previous =",
         "tests/session/test_loop.py",
     ),
     Mutant(
@@ -114,7 +114,7 @@ MUTANTS = [
     ),
     Mutant(
         "other options aren't called done", "session/recovery.py",
-        "                plan.check_same_rows(held)\n", "                pass\n",
+        "                plan.check_same_rows(in_target)\n", "                pass\n",
         "tests/test_sequences.py", "change_the_rows",
     ),
     Mutant(
@@ -177,8 +177,8 @@ MUTANTS = [
     ),
     Mutant(
         "a dead runner is taken over at once whatever the clock says", "control/claims.py",
-        "        return record if known else None\n",
-        "        return record if known or time.time() - record.heartbeat_at < HEARTBEAT_TIMEOUT else None\n",
+        "        return record if lives else None\n",
+        "        return record if lives or time.time() - record.heartbeat_at < HEARTBEAT_TIMEOUT else None\n",
         "tests/crash/test_clocks.py", "that_died and +1h",
     ),
     # ------------------------------------------------------------------------------------- a database's ledger
@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     Mutant(
         "opening puts its claim into the ledger", "sinks/sql/fencing.py",
-        "                ledger.take(row, claim, mine)\n", "",
+        "                ledger.transfer(row, claim, mine)\n", "",
         "tests/sinks/test_contract.py", "AppendOnSqlite",
     ),
     Mutant(
@@ -206,7 +206,7 @@ MUTANTS = [
     ),
     Mutant(
         "publish once", "sinks/sql/writer.py",
-        "        if self.last.is_published:\n            return self.last\n        self._forget()\n", "        self._forget()\n",
+        "        if self.last.is_published:\n            return self.last\n        self._roll_back()\n", "        self._roll_back()\n",
         "tests/sinks/sql/test_sink.py", "publishing_again",
     ),
     Mutant(
@@ -217,13 +217,13 @@ MUTANTS = [
     ),
     Mutant(
         "terminate drops what the run made", "sinks/sql/removing.py",
-        "            ledger.put_back(claim.id, previous)\n    sweep(c, claim.run, claim.id, None)\n",
+        "            ledger.put_back(claim.id, previous)\n    sweep(c, claim.run, claim.id)\n",
         "            ledger.put_back(claim.id, previous)\n",
         "tests/sinks/test_contract.py", "AppendOnSqlite",
     ),
     Mutant(
         "a late COMMIT of one's own staging is no error", "sinks/sql/staging.py",
-        "            if c.dialect.lost(c) or not c.dialect.kind(c, staging):\n                raise\n", "            raise\n",
+        "            if c.is_lost() or not c.database.catalog.kind(c, staging):\n                raise\n", "            raise\n",
         "tests/crash/test_connections.py", "any_commit and late-run",
     ),
     # ------------------------------------------------------------------------------------ any order of things

@@ -1,4 +1,4 @@
-"""Who runs a pipeline, and what was asked of it: claims, heartbeats, requests, on nothing but a store's `swap`.
+"""Who runs a pipeline: claims and heartbeats, on nothing but a store's `swap`.
 
 Laws kept here:
 
@@ -22,7 +22,7 @@ from typing import Literal
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, ClaimId, Owner, Record
 from resumable.control.liveness import alive, own_tokens, this_process
-from resumable.control.requests import after
+from resumable.control.requests import next_version
 from resumable.control.status import HEARTBEAT_TIMEOUT, fenced, removed
 from resumable.control.swaps import update
 from resumable.control.waiting import POLL_INTERVAL
@@ -41,12 +41,12 @@ Asked = Literal["", "pause", "terminate"]
 
 
 def _live(store: CheckpointStore, name: str, record: Record) -> Record | None:
-    """The record of a runner that lives, this one or one that has come since; watches its heart if nothing else tells."""
+    """The record of a live runner, this one or one that has come since; watches its heartbeat if nothing else tells."""
     if record.owner is None:
         return None
-    known = alive(record.owner, record.claim.token)
-    if known is not None:
-        return record if known else None
+    lives = alive(record.owner, record.claim.token)
+    if lives is not None:
+        return record if lives else None
     end = time.monotonic() + HEARTBEAT_TIMEOUT
     while time.monotonic() < end:
         time.sleep(POLL_INTERVAL)
@@ -64,14 +64,16 @@ def _live(store: CheckpointStore, name: str, record: Record) -> Record | None:
 
 
 class Claim:
-    """The right to write, until a newer claim. Saves, beats and hears what is asked; safe between threads."""
+    """The right to write, until a newer claim. It saves, shows that its runner lives, and learns what is asked; safe between threads."""
 
     def __init__(
-        self, store: CheckpointStore, name: str, record: Record, known: frozenset[ClaimId], done: threading.Event
+        self, store: CheckpointStore, name: str, record: Record, earlier: frozenset[ClaimId], done: threading.Event
     ) -> None:
-        self.store, self.name, self.id, self.known = store, name, record.claim, known
-        self.last = record.checkpoint
         assert record.owner is not None
+        self.store, self.name, self.id = store, name, record.claim
+        self.earlier = earlier
+        """The claims that the store knew before this one."""
+        self.last = record.checkpoint
         self.owner: Owner = record.owner
         self.asked: Asked = ""
         """What is asked of this runner, as last heard."""
@@ -83,22 +85,24 @@ class Claim:
     def save(self, checkpoint: Checkpoint, *, release: bool = False, withdraw: bool = False) -> Asked:
         """Keep the checkpoint, if the claim still holds; answers with what is asked.
 
-        `leave` gives the claim back; `withdraw`: no worker is to go on with the run unless asked again.
+        `release` gives the claim back; `withdraw`: no worker is to go on with the run unless asked again.
         """
-        with self._lock:
-            record = self._swap(
-                lambda r: replace(
-                    r,
-                    checkpoint=checkpoint,
-                    owner=None if release else r.owner,
-                    heartbeat=r.heartbeat + 1,
-                    heartbeat_at=time.time(),
-                    consecutive_crashes=0
-                    if release or checkpoint.number > r.checkpoint.number
-                    else r.consecutive_crashes,
-                    asked="" if checkpoint.is_finished or (withdraw and r.asked == "resume") else r.asked,
-                )
+
+        def change(record: Record) -> Record:
+            got_on = release or checkpoint.number > record.checkpoint.number
+            withdrawn = checkpoint.is_finished or (withdraw and record.asked == "resume")
+            return replace(
+                record,
+                checkpoint=checkpoint,
+                owner=None if release else record.owner,
+                heartbeat=record.heartbeat + 1,
+                heartbeat_at=time.time(),
+                consecutive_crashes=0 if got_on else record.consecutive_crashes,
+                asked="" if withdrawn else record.asked,
             )
+
+        with self._lock:
+            record = self._swap(change)
             self.last = checkpoint
             return self._hear(record)
 
@@ -137,9 +141,9 @@ class Claim:
             self.lost = True
             raise removed(self.store, self.name) if record is None else fenced(self.name, record)
 
-        _, new = update(self.store, self.name, mine)
-        assert new is not None
-        return new
+        _, record = update(self.store, self.name, mine)
+        assert record is not None
+        return record
 
     def _pulse(self, *, heartbeat: bool) -> None:
         """Hear what is asked, and show that the runner lives."""
@@ -157,10 +161,10 @@ class Claim:
                 self.store.swap(self.name, record.version, beaten)
 
 
-def _beat(held: weakref.ref[Claim], done: threading.Event) -> None:
+def _beat(claim_ref: weakref.ref[Claim], done: threading.Event) -> None:
     """The heart: it beats until it is told to end, and never longer than there is a claim to beat for."""
     due = time.monotonic() + HEARTBEAT_INTERVAL
-    while not done.wait(POLL_INTERVAL) and (claim := held()) is not None and not claim.lost:
+    while not done.wait(POLL_INTERVAL) and (claim := claim_ref()) is not None and not claim.lost:
         is_due = time.monotonic() >= due
         claim._pulse(heartbeat=is_due)
         due = time.monotonic() + HEARTBEAT_INTERVAL if is_due else due
@@ -184,13 +188,8 @@ class claim_run:
         heartbeat: bool = True,
         precondition: Callable[[Record], None] | None = None,
     ) -> None:
-        self._store, self._name, self._takeover, self._heartbeat, self._precondition = (
-            store,
-            name,
-            takeover,
-            heartbeat,
-            precondition,
-        )
+        self._store, self._name = store, name
+        self._takeover, self._heartbeat, self._precondition = takeover, heartbeat, precondition
         self._token, self._done = secrets.token_hex(8), threading.Event()
         self._heart: threading.Thread | None = None
         self._claim: Claim | None = None  # it lives as long as this does, whether anybody else keeps it or not
@@ -198,18 +197,16 @@ class claim_run:
     def __enter__(self) -> Claim:
         try:
             own_tokens.add(self._token)  # before the store has it, and until the end
-            record, new = _enter(self._store, self._name, self._token, self._takeover, self._precondition)
-            held = Claim(self._store, self._name, new, frozenset({record.claim, record.checkpoint.claim}), self._done)
-            weakref.finalize(held, own_tokens.discard, self._token)
-            self._claim = held
-            held._hear(new)
+            before, record = _enter(self._store, self._name, self._token, self._takeover, self._precondition)
+            earlier = frozenset({before.claim, before.checkpoint.claim})
+            claim = self._claim = Claim(self._store, self._name, record, earlier, self._done)
+            weakref.finalize(claim, own_tokens.discard, self._token)
+            claim._hear(record)
             if self._heartbeat:
-                name = f"resumable heartbeat {self._name}"
-                self._heart = threading.Thread(
-                    target=_beat, args=(weakref.ref(held), self._done), name=name, daemon=True
-                )
+                name, arguments = f"resumable heartbeat {self._name}", (weakref.ref(claim), self._done)
+                self._heart = threading.Thread(target=_beat, args=arguments, name=name, daemon=True)
                 self._heart.start()
-            return held
+            return claim
         except BaseException:
             self.__exit__()
             raise
@@ -243,18 +240,18 @@ def _enter(
             precondition(record)
         mine = ClaimId(max(record.claim.epoch, record.checkpoint.claim.epoch, int(time.time() * 1000)) + 1, token)
         # A pause was meant for the claim before this one; terminate is meant for any, until the run is over.
-        kept = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.is_finished)
+        stands = record.asked == "resume" or (record.asked == "terminate" and not record.checkpoint.is_finished)
         return replace(
             record,
-            version=after(record, time.time()),
+            version=next_version(record, time.time()),
             claim=mine,
             owner=this_process(),
             heartbeat=record.heartbeat + 1,
             heartbeat_at=time.time(),
             consecutive_crashes=0 if record.owner is None else record.consecutive_crashes + 1,
-            asked=record.asked if kept else "",
+            asked=record.asked if stands else "",
         )
 
-    found, new = update(store, name, enter)
-    assert new is not None
-    return found or Record(), new
+    before, after = update(store, name, enter)
+    assert after is not None
+    return before or Record(), after

@@ -18,7 +18,7 @@ from typing import Literal
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.control.swaps import update
 
-__all__ = ["after", "ask", "enqueue"]
+__all__ = ["ask", "enqueue", "next_version"]
 
 
 def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "terminate"]) -> Record | None:
@@ -32,7 +32,8 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "ter
         if record is None:
             return None
         idle, last = record.owner is None, record.checkpoint
-        if last.is_finished and idle and not (what == "pause" and record.asked == "resume"):
+        withdraws = what == "pause" and record.asked == "resume"
+        if last.is_finished and idle and not withdraws:
             return None
         if record.asked == "terminate" and what != "terminate":
             return None
@@ -43,24 +44,26 @@ def ask(store: CheckpointStore, name: str, what: Literal["pause", "resume", "ter
             asked, last = "", last.call_off()
         return replace(record, version=record.version + 1, asked=asked, asked_of=record.claim, checkpoint=last)
 
-    found, asked = update(store, name, change)
-    return asked or found
+    before, after = update(store, name, change)
+    return after or before
 
 
 def enqueue(store: CheckpointStore, name: str, first: Callable[[Checkpoint], Checkpoint]) -> Record:
-    """Leave the run to a worker, known to the store or not; `first` makes the checkpoint to go on from of what is there."""
+    """Leave the run to a worker, known to the store or not; `first` gives the checkpoint to go on from, after the last one."""
 
     def change(record: Record | None) -> Record:
         record = record or Record()
         asked = record.asked if record.asked == "terminate" and not record.checkpoint.is_finished else "resume"
-        return replace(record, version=after(record, time.time()), checkpoint=first(record.checkpoint), asked=asked)
+        return replace(
+            record, version=next_version(record, time.time()), checkpoint=first(record.checkpoint), asked=asked
+        )
 
-    _, left = update(store, name, change)
-    assert left is not None
-    return left
+    _, record = update(store, name, change)
+    assert record is not None
+    return record
 
 
-def after(record: Record, clock: float) -> int:
+def next_version(record: Record, clock: float) -> int:
     """The version that follows.
 
     Not from 1 each time: one that slept while the record was removed and made anew must not find its version.

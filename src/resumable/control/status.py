@@ -1,4 +1,4 @@
-"""How a run stands, from its record alone: quickly, and without comparing two machines' clocks."""
+"""The status of a run, from its record alone: quickly, and without comparing two machines' clocks."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = [
 
 HEARTBEAT_TIMEOUT = 6.0
 """A runner on another machine that shows no heartbeat for this many seconds is taken for dead."""
-KNOWN = 1_000
-"""Hearts that are remembered; the one seen longest ago is forgotten first."""
+MAX_HEARTS = 1_000
+"""Claims whose last heartbeat is remembered; the one seen longest ago is forgotten first."""
 
 Status = Literal["new", "queued", "running", "paused", "failed", "interrupted", "completed", "terminated"]
 
@@ -41,8 +41,8 @@ def status_of(record: Record | None) -> Status:
         return "new"
     last = record.checkpoint
     if record.owner is not None:
-        known = alive(record.owner, record.claim.token)
-        if _beats(record) if known is None else known:
+        lives = alive(record.owner, record.claim.token)
+        if lives or (lives is None and _beats(record)):
             return "running"
     if record.asked == "resume" and record.owner is None:
         return "queued"
@@ -72,10 +72,10 @@ def pending_request(record: Record | None) -> Literal["", "pause", "resume", "te
 
 def was_called_off(record: Record | None) -> bool:
     """Whether the last that was heard of it is that it was terminated, or a run was that followed a completed one."""
-    now = status_of(record)
-    return now == "terminated" or (
-        now == "completed" and record is not None and record.checkpoint.stopped_as == "terminated"
-    )
+    status = status_of(record)
+    if status == "completed":
+        return record is not None and record.checkpoint.stopped_as == "terminated"
+    return status == "terminated"
 
 
 def may_live(record: Record | None) -> bool:
@@ -84,7 +84,7 @@ def may_live(record: Record | None) -> bool:
 
 
 def fenced(name: str, record: Record) -> Superseded:
-    """What a runner is told whose claim the record doesn't have any more."""
+    """What to raise in a runner whose claim the record doesn't have any more."""
     ended = (
         f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.is_finished else "it has stopped by now"
     )
@@ -96,7 +96,7 @@ def fenced(name: str, record: Record) -> Superseded:
 
 
 def removed(store: CheckpointStore, name: str) -> Superseded:
-    """What a runner is told whose record is gone."""
+    """What to raise in a runner whose record is gone."""
     return Superseded(
         f"The record of run {name!r} was removed from the store {location(store)}.",
         safe="What was committed is safe; this runner wrote nothing after that.",
@@ -109,6 +109,6 @@ def _beats(record: Record) -> bool:
     beat, since = _hearts.pop(record.claim, (None, now))
     since = since if beat == record.heartbeat else now
     _hearts[record.claim] = (record.heartbeat, since)  # at the end again
-    while len(_hearts) > KNOWN:
+    while len(_hearts) > MAX_HEARTS:
         del _hearts[next(iter(_hearts))]
     return now - since < HEARTBEAT_TIMEOUT

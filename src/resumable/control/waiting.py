@@ -17,7 +17,7 @@ POLL_INTERVAL = 0.25
 
 def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | None:
     """The record once no live runner has the run; `NotHonoured` after `wait` seconds."""
-    begun = changed = time.monotonic()
+    started = changed = time.monotonic()
     seen = first = None
     while True:
         record, now = store.load(name), time.monotonic()
@@ -26,11 +26,11 @@ def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | 
         first = first or record.claim
         if seen != (record.claim, record.heartbeat):
             seen, changed = (record.claim, record.heartbeat), now
-        known = alive(record.owner, record.claim.token)
+        lives = alive(record.owner, record.claim.token)
         # On another machine only the heart tells, by this machine's clock: the two may be hours apart.
-        if known is False or (known is None and now - changed >= HEARTBEAT_TIMEOUT):
+        if lives is False or (lives is None and now - changed >= HEARTBEAT_TIMEOUT):
             return record
-        if now - begun >= wait:
+        if now - started >= wait:
             if record.claim != first and not record.asked:
                 raise NotHonoured(
                     f"Run {name!r} was taken over meanwhile: {record.owner} has it now.",
@@ -42,4 +42,4 @@ def wait_until_idle(store: CheckpointStore, name: str, wait: float) -> Record | 
                 safe="The request stands and nothing is lost.",
                 do="Wait, or take the run over (--takeover) if its process hangs.",
             )
-        time.sleep(min(POLL_INTERVAL / 2, max(0.0, begun + wait - time.monotonic())))
+        time.sleep(min(POLL_INTERVAL / 2, max(0.0, started + wait - time.monotonic())))

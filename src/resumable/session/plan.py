@@ -76,14 +76,14 @@ class Plan:
             )
         return last
 
-    def check_same_rows(self, held: Checkpoint) -> None:
+    def check_same_rows(self, last: Checkpoint) -> None:
         """Refuse to call a run completed that was completed with other options, if they change what its rows are."""
-        other = {k: said for k, said in self._other(held).items() if k not in _SAME_ROWS}
-        if not held.rejected:
+        other = {name: change for name, change in self._other(last).items() if name not in _SAME_ROWS}
+        if not last.rejected:
             other.pop("on_bad_row", None)
         if other:
             raise OptionsChanged(
-                f"Run {self.name!r} was completed{_on(held)} with other options: {', '.join(other.values())}.",
+                f"Run {self.name!r} was completed{_on(last)} with other options: {', '.join(other.values())}.",
                 safe="Nothing was changed: what it published stays.",
                 do=f"Give the same options to leave it so. {self._anew()}",
             )

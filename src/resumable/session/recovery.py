@@ -3,9 +3,9 @@
 Laws kept here:
 
 * Opening is the only recovery. It may be interrupted and repeated anywhere, under the same claim too.
-* The store learns what was found before the first write; a refused save undoes what this opening made.
-* What was found at a first opening decides whether a new run begins. A later one only goes on: a run that has been
-  published since is this session's own, and must not be taken for yesterday's.
+* The store learns what the target holds before the first write; a refused save undoes what this opening made.
+* What the target holds at a first opening decides whether a new run begins. A later one only goes on: a run that has
+  been published since is this session's own, and must not be taken for an earlier one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resumable.session.plan import Plan
 
 __all__ = ["Opening"]
 
-RENEWALS = 8
+MAX_RAISES = 8
 """How often a claim is made newer than one in the target: a sink that refuses every claim must not keep us for ever."""
 
 
@@ -34,7 +34,7 @@ class Opening:
     restart: bool = False
     terminate: bool = False
     again: bool = False
-    """Whether this session has been inside before."""
+    """Whether this session has opened the sink before."""
     lost: bool = False
     """Whether a connection that was there has broken."""
     called_off: bool = False
@@ -42,7 +42,7 @@ class Opening:
 
     def open(self, claim: Claim) -> Writer:
         """The open sink. A newer claim in it that my store doesn't know is no reason to stop: a clock has gone back."""
-        for _ in range(RENEWALS):
+        for _ in range(MAX_RAISES):
             try:
                 return self._open(claim)
             except Superseded as error:
@@ -53,9 +53,10 @@ class Opening:
 
     def save(self, claim: Claim, writer: Writer) -> Checkpoint:
         """The claim has outlived the opening; otherwise what the opening made goes again."""
-        held = writer.last
-        last = replace(held, stopped_as="", error="", previous=None if held.is_published else held.previous)
-        self.called_off = (self.terminate or claim.last.is_called_off) and claim.last.was_put_back(held)
+        in_target = writer.last
+        previous = None if in_target.is_published else in_target.previous
+        last = replace(in_target, stopped_as="", error="", previous=previous)
+        self.called_off = (self.terminate or claim.last.is_called_off) and claim.last.was_put_back(in_target)
         try:
             claim.save(last)
         except Superseded:
@@ -73,7 +74,9 @@ class Opening:
     def _open(self, claim: Claim) -> Writer:
         """The sink at the last checkpoint; or at a new run, where the last one is over and done with."""
         plan, last, restart = self.plan, claim.last, self.restart and not self.again
-        claimant = Claimant(plan.name, claim.id, claim.owner, claim.known, self.takeover, location(plan.store), restart)
+        claimant = Claimant(
+            plan.name, claim.id, claim.owner, claim.earlier, self.takeover, location(plan.store), restart
+        )
         if self.terminate:
             return self._open_to_undo(claimant, last)
         if not last.is_decided:
@@ -81,14 +84,17 @@ class Opening:
         if last.stage in ("new", "terminated") or (restart and last.stage == "completed"):
             last = self._first(last)
         writer = plan.sink.open(claimant, last)
-        held = writer.last
-        decided = last.is_called_off and last.was_put_back(held)  # only that it is over wasn't saved yet
-        if self.again or decided or held.stage != "completed":
+        in_target = writer.last
+        only_to_finish = last.is_called_off and last.was_put_back(
+            in_target
+        )  # the store doesn't know yet that it is over
+        if self.again or only_to_finish or in_target.stage != "completed":
             return writer
         try:
-            first = self._first(held) if restart or plan.stale(held) or not writer.is_published() else None
+            begins = restart or plan.stale(in_target) or not writer.is_published()
+            first = self._first(in_target) if begins else None
             if first is None:
-                plan.check_same_rows(held)
+                plan.check_same_rows(in_target)
         except BaseException:
             writer.__exit__(None, None, None)
             raise
@@ -97,12 +103,12 @@ class Opening:
         writer.__exit__(None, None, None)
         return plan.sink.open(claimant, first)
 
-    def _first(self, held: Checkpoint) -> Checkpoint:
-        """A new run's beginning, over what is held; the claim says that it was known."""
-        return replace((self.initial or self.plan.initial_checkpoint()).follow(held), claim=held.claim)
+    def _first(self, before: Checkpoint) -> Checkpoint:
+        """A new run's beginning after the run `before`; the claim in it says that this one was known."""
+        return replace((self.initial or self.plan.initial_checkpoint()).follow(before), claim=before.claim)
 
     def _open_to_undo(self, claimant: Claimant, last: Checkpoint) -> Writer:
-        """The sink, made nothing in that isn't there."""
+        """The sink, to call the run off: nothing is made in it."""
         nothing = replace(last, outcome=last.outcome or "terminated")
         try:
             writer = self.plan.sink.open(claimant, nothing if last.stage == "new" else last)

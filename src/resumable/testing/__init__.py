@@ -1,7 +1,7 @@
 """Contracts for authors of sources, sinks, stores, formats and places, and crash injection. See docs/write-a-store.md and its like."""
 
 from resumable.testing.checks import Inconclusive
-from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
+from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, crash_points, deaths
 from resumable.testing.formats import FormatContract
 from resumable.testing.places import PlaceContract
 from resumable.testing.sinks import SinkContract
@@ -20,6 +20,6 @@ __all__ = [
     "SourceContract",
     "StoreContract",
     "crash",
+    "crash_points",
     "deaths",
-    "moments",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Inconclusive", "check", "conclusive", "equal", "refused", "told", "world"]
+__all__ = ["Inconclusive", "check", "conclusive", "context", "equal", "refused", "world"]
 
 MEMORY = "/dev/shm"  # noqa: S108 - the folder made in it has a name of its own
 LONGEST = 300
@@ -26,19 +26,19 @@ class Inconclusive(AssertionError):
 
 
 def conclusive(holds: object, why_not: str) -> None:
-    """Without it what was tried shows nothing."""
+    """Raise `Inconclusive` unless it holds."""
     if not holds:
         raise Inconclusive(why_not)
 
 
 def check(holds: object, what: str) -> None:
-    """`what` is said if it doesn't hold."""
+    """Raise with `what` as the message unless it holds."""
     if not holds:
         raise AssertionError(what)
 
 
 def equal(expected: object, actual: object, what: str) -> None:
-    """`what` was looked at; if it isn't what was expected, the difference is shown, line by line."""
+    """Raise unless both are equal; the message begins with `what` was looked at, and shows the difference line by line."""
     if expected != actual:
         raise AssertionError(f"{what} (- should be, + is):{_difference(expected, actual)}")
 
@@ -57,15 +57,15 @@ def refused(kind: type[BaseException] | tuple[type[BaseException], ...], act: Ca
 
 
 @contextmanager
-def told(when: str) -> Iterator[None]:
-    """Whatever goes wrong within is said to have done so `when`."""
+def context(when: str) -> Iterator[None]:
+    """Whatever goes wrong within: its message begins with `when`."""
     try:
         yield
     except Inconclusive:
         raise
     except Exception as error:
-        said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-        raise AssertionError(f"{when}: {said}") from error
+        message = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        raise AssertionError(f"{when}: {message}") from error
 
 
 @contextmanager

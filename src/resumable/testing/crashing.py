@@ -22,17 +22,17 @@ from typing import NoReturn, Self
 
 from resumable.checkpoint import Json
 from resumable.testing.checks import Inconclusive
-from resumable.testing.effects import Effects, Moments, watch
+from resumable.testing.effects import CrashPoints, Effects, watch
 
-__all__ = ["Crashed", "Ended", "Line", "Process", "crash", "deaths", "moments"]
+__all__ = ["Crashed", "Ended", "Line", "Process", "crash", "crash_points", "deaths"]
 
-PATIENCE = 120.0
+SILENCE_TIMEOUT = 120.0
 """Seconds after which a child that says nothing is taken for stuck. Nothing is measured by it."""
 
 _write, _kill = os.write, os.kill  # the real ones
 
-moments = Moments()
-"""The moments of this process: in a child of `crash` it may die at one of them."""
+crash_points = CrashPoints()
+"""The moments of this process at which it may die, in a child of `crash`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Crashed:
 class Ended:
     """The process came to its end; `result` is what `act` returned.
 
-    `moments` at which it might have died: what came next at each.
+    `crash_points`: the moments at which it might have died, by what came next.
     """
 
     result: Json
-    moments: tuple[str, ...]
+    crash_points: tuple[str, ...]
 
 
 def crash(act: Callable[[], Json], *, at: int, effects: Effects = ()) -> Crashed | Ended:
@@ -110,10 +110,10 @@ class Line:
             data = data[_write(self._outgoing, data) :]
 
     def _next(self) -> tuple[str, Json]:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + SILENCE_TIMEOUT
         while b"\n" not in self._rest:
             if not select.select([self._incoming], [], [], max(0.0, end - time.monotonic()))[0]:
-                return "is stuck", f"it has said nothing for {PATIENCE:g} seconds"
+                return "is stuck", f"it has said nothing for {SILENCE_TIMEOUT:g} seconds"
             data = os.read(self._incoming, 65536)
             if not data:
                 return "is gone", "it says nothing any more"
@@ -195,10 +195,10 @@ def _live(act: Callable[[Line], Json], line: Line, at: int, effects: Effects) ->
             line._send("dies", [at, after, before])
             _kill(os.getpid(), signal.SIGKILL)
 
-        moments.at, moments.die, moments.passed = at, die, []
-        watch(moments, effects)
+        crash_points.at, crash_points.die, crash_points.passed = at, die, []
+        watch(crash_points, effects)
         result = act(line)
-        line._send("ended", [result, moments.passed])
+        line._send("ended", [result, crash_points.passed])
     except BaseException:
         line._send("failed", traceback.format_exc())
     finally:

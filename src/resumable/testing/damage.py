@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from resumable.checkpoint import Checkpoint, CheckpointStore, Record
 from resumable.errors import CorruptCheckpoint, StoreError
-from resumable.testing.checks import check, conclusive, refused, told, world
+from resumable.testing.checks import check, conclusive, context, refused, world
 from resumable.testing.effects import Effects
 
 __all__ = ["DamagedStore", "StoreUnderTest"]
@@ -31,7 +31,7 @@ class StoreUnderTest:
         """All there is, comparable with ==. By default the names in the folder."""
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
-    def tried(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """Told at the end of a sweep what it has tried; a report may want it."""
 
     def damage(self, folder: Path) -> None:
@@ -67,9 +67,9 @@ class DamagedStore(StoreUnderTest):
             check(self.store(folder).swap("run", 0, kept), "The first record was refused")
             self.damage(folder)
             refused((CorruptCheckpoint, StoreError), lambda: self.store(folder).load("run"), "A record that is damaged")
-            with told("A first record in place of one that is damaged"), suppress(CorruptCheckpoint, StoreError):
+            with context("A first record in place of one that is damaged"), suppress(CorruptCheckpoint, StoreError):
                 check(not self.store(folder).swap("run", 0, Record(1)), "it was taken, as if there were none")
-            with told("The names, when a record is damaged"), suppress(CorruptCheckpoint, StoreError):
+            with context("The names, when a record is damaged"), suppress(CorruptCheckpoint, StoreError):
                 check("run" in self.store(folder).names(), "they leave it out, as if there were none")
 
     def test_a_store_that_cannot_be_reached_says_so(self) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
-__all__ = ["Effects", "Moments", "watch"]
+__all__ = ["CrashPoints", "Effects", "watch"]
 
 Effects: TypeAlias = Iterable[tuple[object, str]]
 """Calls that count: (object, name of its function), as (module, "send") or (Class, "execute")."""
@@ -35,7 +35,7 @@ LOOKS = ("SELECT", "PRAGMA", "SHOW", "SET")
 """Statements that change nothing by themselves."""
 
 
-class Moments:
+class CrashPoints:
     """Counts the moments of the main thread, and calls `die(after, before)` at number `at` (0: never)."""
 
     def __init__(self) -> None:
@@ -70,46 +70,46 @@ class Moments:
         return self._quiet or threading.current_thread() is not threading.main_thread()
 
 
-def watch(moments: Moments, effects: Effects = ()) -> None:
+def watch(crash_points: CrashPoints, effects: Effects = ()) -> None:
     """Replace the calls that count, each by one that passes a moment first."""
     for name in FILES:
         if hasattr(os, name):
-            setattr(os, name, _counted(moments, name, getattr(os, name)))
+            setattr(os, name, _counted(crash_points, name, getattr(os, name)))
     for name, place in WRITES.items():
-        setattr(os, name, _halved(moments, name, place, getattr(os, name)))
-    os.open = _opening(moments, os.open)
+        setattr(os, name, _halved(crash_points, name, place, getattr(os, name)))
+    os.open = _opening(crash_points, os.open)
     builtins.open = io.open = _files(builtins.open)
     for owner, name in effects:
         called = f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
-        setattr(owner, name, _counted(moments, called, getattr(owner, name)))
-    _watch_databases(moments)
+        setattr(owner, name, _counted(crash_points, called, getattr(owner, name)))
+    _watch_databases(crash_points)
 
 
-def _counted(moments: Moments, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+def _counted(crash_points: CrashPoints, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
-        moments(f"{name}{_of(arguments)}")
+        crash_points(f"{name}{_of(arguments)}")
         return real(*arguments, **options)
 
     return call
 
 
-def _halved(moments: Moments, name: str, place: int, real: Callable[..., Any]) -> Callable[..., Any]:
+def _halved(crash_points: CrashPoints, name: str, place: int, real: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
-        moments(f"{name}{_of(arguments)}")
+        crash_points(f"{name}{_of(arguments)}")
         view = memoryview(arguments[place]).cast("B")
         if view.nbytes > 1:
-            if moments.nearly():
+            if crash_points.nearly():
                 real(*arguments[:place], view[: view.nbytes // 2], *arguments[place + 1 :])
-            moments(f"the second half of {name}{_of(arguments)}")
+            crash_points(f"the second half of {name}{_of(arguments)}")
         return real(*arguments)
 
     return call
 
 
-def _opening(moments: Moments, real: Callable[..., int]) -> Callable[..., int]:
+def _opening(crash_points: CrashPoints, real: Callable[..., int]) -> Callable[..., int]:
     def call(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
         if flags & (os.O_CREAT | os.O_TRUNC):
-            moments(f"open{_of((path,))} for writing")
+            crash_points(f"open{_of((path,))} for writing")
         return real(path, flags, *arguments, **options)
 
     return call
@@ -122,16 +122,16 @@ def _files(real: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _watch_databases(moments: Moments) -> None:
+def _watch_databases(crash_points: CrashPoints) -> None:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     def statement(connection: Any, cursor: Any, text: str, *_: Any) -> None:
         if not text.lstrip(" \n(").upper().startswith(LOOKS):
-            moments(" ".join(text.split())[:60])
+            crash_points(" ".join(text.split())[:60])
 
     event.listen(Engine, "before_cursor_execute", statement)
-    event.listen(Engine, "commit", lambda connection: moments("COMMIT"))
+    event.listen(Engine, "commit", lambda connection: crash_points("COMMIT"))
 
 
 def _of(arguments: tuple[Any, ...]) -> str:

@@ -14,11 +14,11 @@ from resumable.errors import BadRow, SourceChanged
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch
 from resumable.stores import MemoryStore
-from resumable.testing.checks import check, conclusive, equal, refused, told, world
+from resumable.testing.checks import check, conclusive, context, equal, refused, world
 from resumable.testing.crashing import Line, Process
-from resumable.testing.input import SourceUnderTest
+from resumable.testing.memory_sink import MemorySink
 from resumable.testing.reading import Reading, following, in_words, through_json
-from resumable.testing.shelf import Shelf
+from resumable.testing.source_under_test import SourceUnderTest
 
 __all__ = ["SourceContract"]
 
@@ -52,10 +52,10 @@ class SourceContract(SourceUnderTest):
         """Read on by a new source, from every position, and again from each position that gives: the same rows after it."""
         with self._input() as run:
             for number, batch in enumerate(run.batches, 1):
-                with told(f"Read on after batch {number}, from {batch.position}"):
+                with context(f"Read on after batch {number}, from {batch.position}"):
                     rest = self._follows(run, batch)
                     if rest:
-                        with told(f"then after the next batch, from {rest[0].position}"):
+                        with context(f"then after the next batch, from {rest[0].position}"):
                             self._follows(run, rest[0])
 
     def test_after_the_last_position_nothing_follows(self) -> None:
@@ -124,7 +124,7 @@ class SourceContract(SourceUnderTest):
         with self._input() as run:
             row, fraction = 1, 0.0
             for number, batch in enumerate(run.batches, 1):
-                with told(f"Batch {number}"):
+                with context(f"Batch {number}"):
                     check(batch.rows.schema.equals(run.schema), f"its schema is {batch.rows.schema}, not {run.schema}")
                     check(
                         batch.rows.num_rows <= MAX_ROWS,
@@ -160,7 +160,7 @@ class SourceContract(SourceUnderTest):
             for reject in rejects:
                 check(reject.reason and reject.row, f"A reject has no reason or no number: {reject}")
             for number, batch in enumerate(run.batches, 1):
-                with told(f"Read on after batch {number} of a spoilt input, from {batch.position}"):
+                with context(f"Read on after batch {number} of a spoilt input, from {batch.position}"):
                     self._follows(run, batch)
 
     def test_it_may_be_left_early_in_any_thread(self) -> None:
@@ -180,12 +180,12 @@ class SourceContract(SourceUnderTest):
     def test_a_run_that_pauses_at_every_commit_has_every_row_once(self) -> None:
         """By a real pipeline, each session of which ends after its first commit: the same rows as in one go."""
         with self._input() as run:
-            store, shelf = MemoryStore(), Shelf()
+            store, sink = MemoryStore(), MemorySink()
             for _ in range(len(run.batches) + 2):
-                for _ in self._pipeline(run, store, shelf):
+                for _ in self._pipeline(run, store, sink):
                     break
-            equal("completed", self._pipeline(run, store, shelf).status, "The status after a session for each batch")
-            equal(run.rows, shelf.rows, "The rows")
+            equal("completed", self._pipeline(run, store, sink).status, "The status after a session for each batch")
+            equal(run.rows, sink.rows, "The rows")
 
     # ------------------------------------------------------------------------------------- the same or none
 
@@ -198,15 +198,15 @@ class SourceContract(SourceUnderTest):
     def test_a_changed_input_is_refused(self) -> None:
         """`changed` says in words what has changed; a pipeline in its middle raises SourceChanged and publishes nothing."""
         with self._input() as run:
-            store, shelf = MemoryStore(), Shelf()
-            for _ in self._pipeline(run, store, shelf):
+            store, sink = MemoryStore(), MemorySink()
+            for _ in self._pipeline(run, store, sink):
                 break
             self.change(run.folder)
             for batch in (run.batches[0], run.batches[-1]):
                 words = self.source(run.folder).changed(run.identity, batch.position)
                 check(words, f"The input has changed, and `changed` at {batch.position} says {words!r}")
-            refused(SourceChanged, lambda: list(self._pipeline(run, store, shelf)), "Going on over a changed input")
-            equal([], shelf.rows, "What is published after that")
+            refused(SourceChanged, lambda: list(self._pipeline(run, store, sink)), "Going on over a changed input")
+            equal([], sink.rows, "What is published after that")
 
     # ------------------------------------------------------------------------------------------- in common
 
@@ -228,8 +228,8 @@ class SourceContract(SourceUnderTest):
             equal(following(batch), rest[0].row, "the number of the first row")
         return rest
 
-    def _pipeline(self, run: Reading, store: MemoryStore, shelf: Shelf) -> Pipeline:
-        return Pipeline(self.source(run.folder), shelf, name="contract", store=store, every=0)
+    def _pipeline(self, run: Reading, store: MemoryStore, sink: MemorySink) -> Pipeline:
+        return Pipeline(self.source(run.folder), sink, name="contract", store=store, every=0)
 
 
 def _bytes_read() -> int:

@@ -16,15 +16,15 @@ from resumable.control.requests import ask
 from resumable.control.status import status_of
 from resumable.control.waiting import wait_until_idle
 from resumable.errors import AlreadyRunning, Superseded
-from resumable.testing.checks import check, equal, refused, told, world
-from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
-from resumable.testing.crowd import EACH, PROCESSES, add, together
+from resumable.testing.checks import check, context, equal, refused, world
+from resumable.testing.concurrency import EACH, PROCESSES, increment, run_together
+from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, crash_points, deaths
 from resumable.testing.damage import DamagedStore
 from resumable.testing.records import NAMES, full_record
 
 __all__ = ["StoreContract"]
 
-PATIENCE = 20.0
+REQUEST_TIMEOUT = 20.0
 """Seconds after which a request counts as not heard."""
 
 
@@ -139,7 +139,7 @@ class StoreContract(DamagedStore):
 
             def work() -> None:
                 try:
-                    add(store)
+                    increment(store)
                 except BaseException as problem:
                     problems.append(problem)
 
@@ -155,7 +155,7 @@ class StoreContract(DamagedStore):
         """Four processes add to one record, made by whoever comes first: each success counts once."""
         if self.shared:
             with world() as folder:
-                together(lambda line: add(self.store(folder)))
+                run_together(lambda line: increment(self.store(folder)))
                 self._sum(folder)
 
     def test_one_of_many_gets_the_run(self) -> None:
@@ -174,7 +174,7 @@ class StoreContract(DamagedStore):
             return None
 
         with world() as folder:
-            answers = sorted(together(rush, PROCESSES))
+            answers = sorted(run_together(rush, PROCESSES))
             equal(["has it", *["refused"] * (PROCESSES - 1)], answers, f"What {PROCESSES} claims at once were told")
 
     # --------------------------------------------------------------------------------------------- claims
@@ -264,18 +264,18 @@ class StoreContract(DamagedStore):
                 landed = 0
                 for death in deaths(attempt):
                     landed += 1
-                    with told(f"In {what} it {death}"):
+                    with context(f"In {what} it {death}"):
                         found = self.store(folder).load("run")
                         check(found in (was, becomes), f"what is there is neither the old record nor the new: {found}")
                         equal([] if found is None else ["run"], self.store(folder).names(), "the names")
                         version = 0 if found is None else found.version
                         again = self.store(folder).swap("run", version, Record(version + 1))
                         check(again, "the next swap was refused")
-                self.tried(f"{type(self).__name__}: {what} killed at {landed} moments, and gone on from each")
+                self.report(f"{type(self).__name__}: {what} killed at {landed} moments, and gone on from each")
 
     def _swap(self, folder: Path, was: Record | None, becomes: Record | None) -> Json:
         done = self.store(folder).swap("run", 0 if was is None else was.version, becomes)
-        moments("the end")
+        crash_points("the end")
         return done
 
     def _sum(self, folder: Path) -> None:
@@ -284,6 +284,6 @@ class StoreContract(DamagedStore):
 
 
 def _hear(claim: Claim) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + REQUEST_TIMEOUT
     while not claim.asked and time.monotonic() < end:
         time.sleep(0.01)

@@ -147,8 +147,8 @@ def upload(url: str, folder: Path) -> Pipeline:
 def last_moment(outcome: object) -> int:
     """The moment before the COMMIT of publishing, with the sequence moved."""
     assert isinstance(outcome, Ended)
-    moved = next(at for at, what in enumerate(outcome.moments) if what.startswith("ALTER SEQUENCE"))
-    return 1 + outcome.moments.index("COMMIT", moved)
+    moved = next(at for at, what in enumerate(outcome.crash_points) if what.startswith("ALTER SEQUENCE"))
+    return 1 + outcome.crash_points.index("COMMIT", moved)
 
 
 @pytest.mark.parametrize(

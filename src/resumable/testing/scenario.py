@@ -16,11 +16,11 @@ from resumable.optional_parts import sift
 from resumable.pipeline import Pipeline
 from resumable.protocols import MAX_ROWS, Batch, Claimant, Sink, Writer
 from resumable.stores import FileStore
-from resumable.testing.crashing import Crashed, Ended, crash, moments
+from resumable.testing.crashing import Crashed, Ended, crash, crash_points
 from resumable.testing.effects import Effects
 from resumable.testing.rows import Rows
 
-__all__ = ["RUN", "Act", "Trial"]
+__all__ = ["RUN", "Act", "Scenario"]
 
 RUN = "contract"
 """The name of the run."""
@@ -29,7 +29,7 @@ Act = Literal["run", "restart", "terminate"]
 CALLS = ("accepted", "discard", "write", "commit", "sift", "publish", "clean_up", "is_published")
 
 
-class Trial:
+class Scenario:
     """Runs over `rows` into the sink of a world. `root` has two folders: the sink's, and the checkpoints'."""
 
     def __init__(self, root: Path, sink: Callable[[Path], Sink], rows: pa.Table, effects: Effects) -> None:
@@ -47,16 +47,16 @@ class Trial:
 
     def open(self, epoch: int, *, takeover: bool = False) -> Writer:
         """A writer under the claim of that epoch, at what was saved last; it begins a run if nothing was."""
-        known = frozenset(ClaimId(n, f"token{n}") for n in range(1, epoch))
-        return self._open(epoch, self.last or self.first(), known, takeover)
+        earlier = frozenset(ClaimId(n, f"token{n}") for n in range(1, epoch))
+        return self._open(epoch, self.last or self.first(), earlier, takeover)
 
     def first(self) -> Checkpoint:
         """What begins a run, for somebody who knows of none."""
         return Checkpoint(source=self._source.identity(), schema=self._source.schema())
 
-    def follow(self, completed: Checkpoint, *, told: bool) -> None:
-        """Begin a new run over a completed one; `told`: its checkpoint is in the first one's `previous`."""
-        previous = replace(completed, previous=None) if told else None
+    def follow(self, completed: Checkpoint, *, remembered: bool) -> None:
+        """Begin a new run over a completed one; `remembered`: its checkpoint is in the first one's `previous`."""
+        previous = replace(completed, previous=None) if remembered else None
         self.last = replace(self.first(), claim=completed.claim, previous=previous, definition={"run": "the second"})
 
     def look(self, epoch: int) -> Checkpoint | None:
@@ -78,8 +78,10 @@ class Trial:
             self.last = writer.commit(self.last.next(outcome="terminated"))
         writer.clean_up()
 
-    def _open(self, epoch: int, last: Checkpoint, known: frozenset[ClaimId], takeover: bool) -> Writer:
-        claim = Claimant(RUN, ClaimId(epoch, f"token{epoch}"), this_process(), known, takeover, "the contract's store")
+    def _open(self, epoch: int, last: Checkpoint, earlier: frozenset[ClaimId], takeover: bool) -> Writer:
+        claim = Claimant(
+            RUN, ClaimId(epoch, f"token{epoch}"), this_process(), earlier, takeover, "the contract's store"
+        )
         return self.sink().open(claim, last)
 
     def save(self, writer: Writer) -> None:
@@ -158,7 +160,7 @@ class Trial:
             if act != "restart" and not store:
                 raise
             ended = "refused"
-        moments("the end")
+        crash_points("the end")
         return ended
 
 
@@ -175,7 +177,7 @@ class _Whole:
         return self._inner.names()
 
     def swap(self, name: str, version: int, record: Record | None) -> bool:
-        with moments.as_one("the store's swap"):
+        with crash_points.as_one("the store's swap"):
             return self._inner.swap(name, version, record)
 
 
@@ -186,7 +188,7 @@ class _Watched:
         self._inner = inner
 
     def open(self, claim: Claimant, last: Checkpoint) -> Any:
-        moments("Sink.open")
+        crash_points("Sink.open")
         return _Watched(self._inner.open(claim, last))
 
     def __getattr__(self, name: str) -> Any:
@@ -195,7 +197,7 @@ class _Watched:
             return found
 
         def call(*arguments: Any) -> Any:
-            moments(f"Writer.{name}")
+            crash_points(f"Writer.{name}")
             return found(*arguments)
 
         return call
@@ -205,5 +207,5 @@ class _Watched:
         return self
 
     def __exit__(self, *error: object) -> None:
-        moments("Writer.__exit__")
+        crash_points("Writer.__exit__")
         self._inner.__exit__(*error)

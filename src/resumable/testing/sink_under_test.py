@@ -15,7 +15,7 @@ from resumable.protocols import Sink
 from resumable.testing.checks import check, equal, world
 from resumable.testing.effects import Effects
 from resumable.testing.rows import ROWS
-from resumable.testing.trial import Trial
+from resumable.testing.scenario import Scenario
 
 __all__ = ["SinkUnderTest"]
 
@@ -53,28 +53,28 @@ class SinkUnderTest:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         self.prepare(folder)
 
-    def tried(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """Told at the end of a sweep what it has tried; a report may want it."""
 
     @contextmanager
-    def _trial(self, rows: pa.Table | None = None) -> Iterator[Trial]:
+    def _scenario(self, rows: pa.Table | None = None) -> Iterator[Scenario]:
         with world() as root:
-            trial = Trial(root, self.sink, self.rows if rows is None else rows, self.effects)
-            self.prepare(trial.folder)
-            yield trial
+            scenario = Scenario(root, self.sink, self.rows if rows is None else rows, self.effects)
+            self.prepare(scenario.folder)
+            yield scenario
 
     def _before(self) -> object:
-        with self._trial() as trial:
-            return self.image(trial.folder)
+        with self._scenario() as scenario:
+            return self.image(scenario.folder)
 
     @cached_property
     def _after(self) -> object:
         """The image after a run that nobody disturbed: what it imports needn't be imported by every child."""
-        with self._trial() as trial:
-            before = self.image(trial.folder)
-            equal("completed", trial.act("run"), "How a run ends that nobody disturbs")
-            after = self.image(trial.folder)
+        with self._scenario() as scenario:
+            before = self.image(scenario.folder)
+            equal("completed", scenario.act("run"), "How a run ends that nobody disturbs")
+            after = self.image(scenario.folder)
             check(before != after, f"The image is the same before and after a run: {before!r}")
-            equal("completed", trial.act("run"), "How it ends when it is called again")
-            equal(after, self.image(trial.folder), "What is there when a completed run is called again")
+            equal("completed", scenario.act("run"), "How it ends when it is called again")
+            equal(after, self.image(scenario.folder), "What is there when a completed run is called again")
             return after
