@@ -12,10 +12,11 @@ from resumable.databases.identity import database_identity, table_identity
 from resumable.databases.keyset import is_query
 from resumable.databases.urls import is_url, plain_url, sqlite_file
 from resumable.errors import UsageError
+from resumable.files.local import file_path
 from resumable.files.streams import file_to_read, refuse_stream
 from resumable.formats.csv.content import way_on
 from resumable.protocols import Sink
-from resumable.run_names import file_path, required_address, run_name
+from resumable.run_names import required_address, run_name
 from resumable.sinks import CsvSink, SqlSink
 from resumable.sources import CsvSource, SqlSource
 

@@ -16,9 +16,9 @@ from resumable.checkpoint import CheckpointStore, Json
 from resumable.databases.identity import database_identity
 from resumable.errors import Refused, UsageError
 from resumable.exports import export
+from resumable.files.local import file_path
 from resumable.pipeline import Pipeline
 from resumable.run_handle import unknown
-from resumable.run_names import file_path
 from resumable.uploads import upload
 
 __all__ = ["rebuild", "rebuildable", "url_from_environment"]

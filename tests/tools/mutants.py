@@ -299,6 +299,26 @@ MUTANTS = [
         "tests/files/test_partial.py",
     ),
     Mutant(
+        "a commit seals what was encoded", "sinks/file.py",
+        "        self._file.append(self._encoder.seal())\n", "",
+        "tests/sinks/test_file.py", "sealed or through",
+    ),
+    Mutant(
+        "an encoder goes on from the state of the last commit", "sinks/file.py",
+        'else {**self._file.state, "encoder": encoder}', "else self._file.state",
+        "tests/sinks/test_file.py", "through",
+    ),
+    Mutant(
+        "what a file ends with belongs to the commit that is complete", "sinks/file.py",
+        'complete=checkpoint.stage == "loaded" and', "complete=checkpoint.is_decided and",
+        "tests/sinks/test_file.py", "sealed or through",
+    ),
+    Mutant(
+        "what was appended meanwhile is not read", "sources/file.py",
+        '_Start(file, identity["size"])', "file",
+        "tests/sources/test_csv.py", "appended",
+    ),
+    Mutant(
         "rejects are durable before their rows", "sinks/quarantine.py",
         '        self._file.sync()\n        return self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))\n',
         '        done = self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))\n        self._file.sync()\n        return done\n',

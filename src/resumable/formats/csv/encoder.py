@@ -19,9 +19,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resumable.arrow_types import plain_array
 from resumable.errors import BadRow, TargetError
 from resumable.formats.csv.options import usage_error
-from resumable.formats.csv.to_text import all_bytes, as_text, has_text, plain_array, plain_type
+from resumable.formats.csv.to_text import all_bytes, as_text, has_text, plain_type
 from resumable.formats.protocols import MakeEncoder
 from resumable.protocols import Batch
 
@@ -72,7 +73,7 @@ class CsvEncoder:
 
     def encode(self, batch: Batch) -> memoryview:
         """The batch's lines."""
-        columns = [plain_array(column) for column in batch.rows.columns]
+        columns = [plain_array(column, plain_type(column.type)) for column in batch.rows.columns]
         rows = pa.RecordBatch.from_arrays(columns, self._names)
         pieces = max(1, -(-rows.nbytes // PIECE))
         step = max(1, -(-rows.num_rows // pieces))
