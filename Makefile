@@ -34,7 +34,7 @@ check: .venv/lint  ## lint, formatting and types
 
 crash: .venv/test  ## the crash tests in their long form: every system call, every pair, new seeds
 	@echo "make crash: every point; this takes an hour or two"
-	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py $(ARGS)
+	@$(BIN)/python -m pytest --long $(PARALLEL) tests/crash tests/test_model.py tests/test_machine.py tests/test_successions.py $(ARGS)
 
 extras: .venv/test  ## install the wheel afresh, alone and with each extra, and do a real job in each
 	@$(BIN)/python tests/tools/extras.py

@@ -42,6 +42,7 @@ def service(own_redis: redisserver.Redis, tmp_path: Path, slice_seconds: float) 
 # ---------------------------------------------------------------------------------------------- slices
 
 
+@pytest.mark.parametrize("slice_seconds", [0.0], indirect=True)
 def test_a_run_is_carried_out_in_slices(service: Service) -> None:
     """Started here, done there: as many sessions as slices, each row once, and no message is left."""
     run = service.upload()
@@ -170,6 +171,7 @@ def test_a_run_that_kills_its_workers_is_given_up(service: Service) -> None:
 # ------------------------------------------------------------------------------------------- too much
 
 
+@pytest.mark.parametrize("slice_seconds", [0.0], indirect=True)
 def test_a_message_that_comes_twice_does_no_harm(service: Service, tried: Callable[[str], None]) -> None:
     """Twenty of each, before and while it runs, of the past and of now: each row once, and at the end none is left."""
     run, sent = service.upload(), 0
@@ -184,6 +186,7 @@ def test_a_message_that_comes_twice_does_no_harm(service: Service, tried: Callab
     service.ends(run, "completed")
     assert service.whole()
     assert not [s for s in service.workers[0].said.splitlines() if "Traceback" in s], service.workers[0].said
+    assert run.progress.sessions > 5
     tried(f"Celery: {sent + 20} duplicate messages of a run of {run.progress.sessions} slices")
 
 

@@ -340,6 +340,15 @@ def test_restart_undoes_an_unfinished_run_and_begins_anew(folder: Path) -> None:
     assert rows_of(folder / "shop.db", "select count(*) from log") == [(201,)], "in any other they come once more"
 
 
+def test_a_message_ends_once(folder: Path) -> None:
+    """Whether it is a sentence with its full stop, or a few words without."""
+    for line in (("upload", "good.csv", SHOP, "t"), ("export", SHOP, "t", "o.csv", "--key", "id")):
+        here(*line)
+        said = here(*line).stderr
+        assert said.rstrip().endswith(".")
+        assert ".." not in said.replace("...", "")
+
+
 def test_a_live_runner_is_refused_and_takeover_fences_it_off(folder: Path) -> None:
     """The second line is told who runs; with --takeover it goes on, and the first ends with status 1."""
     code = (

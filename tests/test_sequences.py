@@ -13,7 +13,18 @@ from sqlalchemy.engine import make_url
 
 import images
 import resumable
-from resumable.errors import AlreadyCompleted, OptionsChanged, ResumableError, TargetChanged, TargetError, TargetExists
+from resumable.checkpoint import Checkpoint
+from resumable.errors import (
+    AlreadyCompleted,
+    OptionsChanged,
+    ResumableError,
+    Superseded,
+    TargetChanged,
+    TargetError,
+    TargetExists,
+)
+from resumable.protocols import Claimant, Writer
+from resumable.sinks import SqlSink
 from resumable.sources import ArrowSource
 from resumable.stores import MemoryStore
 from targets import Target
@@ -107,6 +118,29 @@ def test_an_export_after_a_completed_one_that_is_called_off_leaves_that_complete
     assert export().run().rows == 60_000
 
 
+def test_a_runner_that_comes_between_opening_and_save_erases_no_completed_run(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restarts a completed run and opens; B takes over, opens and leaves; A's save is refused, and what A made goes."""
+    upload(target, if_exists="append").run()
+    real = SqlSink.open
+
+    def open_slowly(self: SqlSink, claim: Claimant, last: Checkpoint) -> Writer:
+        monkeypatch.setattr(SqlSink, "open", real)
+        writer = real(self, claim, last)
+        leave(upload(target, if_exists="append"), takeover=True, restart=True)
+        return writer
+
+    monkeypatch.setattr(SqlSink, "open", open_slowly)
+    with pytest.raises(Superseded):
+        upload(target, if_exists="append").restart()
+    upload(target, if_exists="append").terminate()
+    assert upload(target, if_exists="append").status == "completed"
+    for store in (None, MemoryStore()):
+        assert "nothing to do" in upload(target, if_exists="append", store=store).run().message
+    assert count(target) == ROWS
+
+
 # --------------------------------------------------------------- a green run over nothing, or over something else
 
 
@@ -120,6 +154,19 @@ def test_an_emptied_table_is_not_called_done_and_the_advice_loads_it(target: Tar
         with pytest.raises(TargetChanged, match=r"70,000 rows, but table 't' is empty by now.*restart"):
             upload(target, store=store, **options).run()
     assert upload(target, **options).restart().rows == count(target) == ROWS
+
+
+def test_sqlite_tells_another_table_by_its_columns(sqlite_url: str) -> None:
+    """It has no identity of tables. Dropped, as the message says, the table is loaded anew."""
+    target = Target(sqlite_url)
+    upload(target, "few.csv").run()
+    target.do("alter table t add column note text")
+    assert "nothing to do" in upload(target, "few.csv").run().message
+    target.do("drop table t", "create table t (other text)", "insert into t values ('by hand')")
+    with pytest.raises(TargetChanged, match=r"2 rows, but table 't' has no column 'id' by now.*drop this one"):
+        upload(target, "few.csv").run()
+    target.do("drop table t")
+    assert (upload(target, "few.csv").run().message, count(target)) == ("", 2)
 
 
 @pytest.mark.parametrize("if_exists", ["append", "replace", "upsert"])
@@ -281,6 +328,16 @@ CHANGES = {
         "trigger g",
     ),
     "a default": ({"postgresql": "alter table t alter name set default 'x'"}, "default value"),
+    "row security": ({"postgresql": "alter table t enable row level security"}, "row level security"),
+    "a comment": ({"postgresql": "comment on column t.name is 'x'"}, "comments"),
+    "storage": ({"postgresql": "alter table t set (fillfactor = 70)"}, "storage parameters"),
+    "a replica identity": ({"postgresql": "alter table t replica identity full"}, "a replica identity"),
+    "no log": ({"postgresql": "alter table t set unlogged"}, "unlogged"),
+    "statistics": ({"postgresql": "alter table t alter name set statistics 500"}, "settings of columns"),
+    "its row type": (
+        {"postgresql": "create function g(x t) returns int language sql as 'select 1'"},
+        r"function g\(",
+    ),
     "a grant": ({"postgresql": "grant select on t to public"}, "it was altered"),
 }
 

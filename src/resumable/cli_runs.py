@@ -114,7 +114,7 @@ def _run(pipeline: Pipeline, a: argparse.Namespace) -> int:
         raise
     assert last is not None
     if last.message:
-        say(f"{last.name}: {last.message}.", DONE)
+        say(f"{last.name}: {last.message.removesuffix('.')}.", DONE)
     return DONE
 
 

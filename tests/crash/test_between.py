@@ -183,7 +183,7 @@ def test_terminate_ends_no_connection_of_others_who_use_a_table_in_plain_view(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever writes to it is named and waited for; with staging, only runners can hold it."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "50ms")
     made = pipeline(postgres, staging=False)
     for _ in made:
         break
@@ -199,7 +199,7 @@ def test_a_frozen_runner_in_plain_view_does_not_keep_terminate_waiting(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was stopped while it wrote, and holds the table: whoever fences it off ends its connection."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "50ms")
     store = MemoryStore()
     made, sink = pipeline(postgres, store, staging=False), SqlSink(postgres, "t", staging=False)
     with claim_run(store, "m", heartbeat=False) as claim:
@@ -215,7 +215,7 @@ def test_a_frozen_runner_in_plain_view_does_not_keep_terminate_waiting(
 
 def test_a_reader_of_staging_that_holds_up_publishing_is_named(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pg_dump, say: it is left alone; the same call later publishes."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "50ms")
     target, made = Target(postgres), pipeline(postgres)
     steps = iter(made)
     next(steps)
@@ -231,10 +231,10 @@ def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
     postgres: str, monkeypatch: pytest.MonkeyPatch, stands: str
 ) -> None:
     """Nobody else can see what it makes, or whose it is: the error names the backend that holds it; then all goes on."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "50ms")
     monkeypatch.setattr("resumable.sinks.sql.fencing.WAIT", 0.5)
     target, store = Target(postgres), MemoryStore()
-    with Connection(connect(postgres), None, "t") as c:
+    with Connection.open(connect(postgres), None, "t") as c:
         ledger = Ledger(c, "m")
         if stands == "dropping the ledger":
             for _ in pipeline(postgres, store):
@@ -245,7 +245,7 @@ def test_a_runner_that_stands_still_at_the_ledger_is_not_waited_for_without_end(
         else:
             ledger.make()
             statement = (
-                "INSERT INTO resumable_ledger (name, epoch, token, number, checkpoint, touched) "
+                "INSERT INTO resumable_ledger (name, epoch, token, number, checkpoint, updated_at) "
                 "VALUES ('m', 1, 'x', 0, '{}', 0)"
             )
     staging = target.staging()

@@ -14,7 +14,8 @@ import pytest
 
 from falseclock import find_library
 from forks import Forks
-from jobs import Job, Jobs, Task, upload_task
+from jobs import Job, Jobs, Task, until, upload_task
+from resumable.stores import FileStore
 
 JUMPS = ["+1h", "-1h", "+10y"]
 
@@ -94,9 +95,18 @@ def test_a_heart_that_beats_under_another_clock_is_heard(
 ) -> None:
     """As on another machine: all that is known of the first is that its heart beats, whatever hour it gives for that."""
     first = false(*upload.command(), store=jobs.folder / "store").committed(2)
+    beat = _beat(jobs)
     clock.set(jump)
+    until(lambda: _beat(jobs) > beat + 1, "the heart doesn't beat under the false clock")
     _refused(jobs, upload, "on another machine")
     _completes(first, clock, gate, upload)
+
+
+def _beat(jobs: Jobs) -> int:
+    store = FileStore(jobs.folder / "store")
+    record = store.load(*store.names())
+    assert record is not None
+    return record.heartbeat
 
 
 def _refused(jobs: Jobs, upload: Task, said: str) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from reordering import Trial, World, run, run_taken_over
+from resumable.files import partial
 from resumable.session import loop as session
-from resumable.sinks import files, partial, quarantine
+from resumable.sinks import file, quarantine
 from resumable.stores import files as store
 
 pytestmark = pytest.mark.usefixtures("unhurried")
@@ -62,7 +63,7 @@ MUTANTS = {
     "a new partial file's folder isn't synced": Mutant([(PARTIAL, "create", SYNC, "pass")]),
     "the two saves are swapped: the store's, then the rows'": Mutant(
         [
-            (files.FileWriter, "commit", "self._file.sync()", "self._file._flush()"),
+            (file.FileWriter, "commit", "self._file.sync()", "self._file._flush()"),
             (session, "_transfer", "claim.save(done)", "claim.save(done); writer._file.sync()"),
         ]
     ),
@@ -84,7 +85,7 @@ MUTANTS = {
         [(PARTIAL, "confirm", SYNC, "pass")], aside=True, killed=80, ordered=False
     ),
     "what is removed isn't synced": Mutant([(PARTIAL, "sweep", SYNC, "pass")]),
-    "what is found removed isn't synced": Mutant([(PARTIAL, "sweep", "gone or not keep", "gone")], killed=80),
+    "what is found removed isn't synced": Mutant([(PARTIAL, "sweep", "leftovers or not keep", "leftovers")], killed=80),
 }
 
 

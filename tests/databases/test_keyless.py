@@ -32,7 +32,7 @@ def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
     """A working folder of its own, and small batches."""
     monkeypatch.chdir(tmp_path)
     for module in ("sqlite", "postgresql"):
-        monkeypatch.setattr(f"resumable.sources.{module}.MAX_ROWS", STEP)
+        monkeypatch.setattr(f"resumable.databases.{module}.read.MAX_ROWS", STEP)
     return tmp_path
 
 

@@ -90,8 +90,8 @@ def json_free(value: str) -> str:
 def sampled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the misfit is seen before the run begins, or in the middle of it."""
     if request.param == "past the sample":
-        monkeypatch.setattr("resumable.sources.csv.SAMPLE", 8)
-    monkeypatch.setattr("resumable.sources.csv.MAX_ROWS", 2)
+        monkeypatch.setattr("resumable.formats.csv.decoder.SAMPLE", 8)
+    monkeypatch.setattr("resumable.formats.csv.options.MAX_ROWS", 2)
 
 
 @pytest.fixture(params=CASES, ids=" ".join)
@@ -167,7 +167,7 @@ def test_a_nan_past_the_sample_of_a_numeric_column_is_read_as_text(
     postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The advice says string, and the table takes it: no circle."""
-    monkeypatch.setattr("resumable.sources.csv.SAMPLE", 8)
+    monkeypatch.setattr("resumable.formats.csv.decoder.SAMPLE", 8)
     target = Target(postgres)
     target.do("CREATE TABLE t (id int, n numeric(6,2))")
     (tmp_path / "in.csv").write_text("id,n\n1,1.5\n2,2.5\n3,NaN\n")

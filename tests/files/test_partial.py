@@ -27,15 +27,29 @@ from resumable.sinks.file import FileWriter
 from shell import obeying
 
 HEAD = b"head\n"
-NEW = Checkpoint()
+NEW = Checkpoint(schema=pa.schema([("x", pa.int64())]))
 
 
 def claimant(number: int, *, takeover: bool = False, run: str = "run") -> Claimant:
     return Claimant(run, ClaimId(number, f"{number:04x}"), this_process(), takeover=takeover)
 
 
-def encode(batch: Batch) -> bytes:
-    return "".join(f"{x}\n" for x in batch.rows.column(0).to_pylist()).encode()
+class Lines:
+    """A head, and a number a line."""
+
+    state = None
+
+    def begin(self) -> bytes:
+        return HEAD
+
+    def encode(self, batch: Batch) -> bytes:
+        return "".join(f"{x}\n" for x in batch.rows.column(0).to_pylist()).encode()
+
+    def seal(self) -> bytes:
+        return b""
+
+    def finish(self) -> bytes:
+        return b""
 
 
 def batch(*values: int) -> Batch:
@@ -43,7 +57,9 @@ def batch(*values: int) -> Batch:
 
 
 def open_file(path: Path, number: int, last: Checkpoint = NEW, *, if_exists: Any = "fail", **claim: Any) -> FileWriter:
-    return FileWriter.open(path, claimant(number, **claim), last, if_exists=if_exists, head=HEAD, encode=encode)
+    claimed = claimant(number, **claim)
+    file = PartialFile(path, claimed.run, claimed.id)
+    return FileWriter.open(file, lambda schema, state: Lines(), claimed, last, if_exists=if_exists)
 
 
 def commit(writer: FileWriter, *values: int, complete: bool = False) -> Checkpoint:
@@ -682,7 +698,7 @@ def test_the_descriptor_of_a_closed_file_is_not_used(tmp_path):
     file = PartialFile(tmp_path / "o.txt", "run", ClaimId(1, "a"))
     with pytest.raises(TargetError, match="closed"):
         file.append(b"x")
-    file.create()
+    file.create("fail")
     file.close()
     with pytest.raises(TargetError, match="closed"):
         file.sync()

@@ -40,8 +40,8 @@ print(len(patterns))
 LONG = """
 import sys
 from resumable.redaction import redact
-from resumable.databases.postgresql.write import Postgresql
-from resumable.databases.sqlite.write import Sqlite
+from resumable.databases.postgresql.session import error_message as postgresql_message
+from resumable.databases.sqlite.session import error_message as sqlite_message
 from resumable.databases.keyset import is_query
 from resumable.databases.types import declared_type
 n = 1_000_000
@@ -54,8 +54,8 @@ for what, read in {
     "a message of one word": lambda: redact("a" * n),
     "a message of URLs": lambda: redact("a://:" * n),
     "a message of addresses": lambda: redact("a://b:c@" * n),
-    "SQLite's words": lambda: Sqlite().words(Exception("resumable_0123456789_" * n)),
-    "PostgreSQL's words": lambda: Postgresql().words(Exception('"a' * n)),
+    "SQLite's words": lambda: sqlite_message(Exception("resumable_0123456789_" * n)),
+    "PostgreSQL's words": lambda: postgresql_message(Exception('"a' * n)),
 }.items():
     print(what, file=sys.stderr, flush=True)
     read()

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resumable.errors import UsageError
-from resumable.formats.text_values import convert, infer, misfit, wider
+from resumable.formats.text_values import convert, infer, misfit, widened_type
 from resumable.formats.type_names import parse_type, readable, type_name
 
 I64, F64, STAMP = pa.int64(), pa.float64(), pa.timestamp("us")
@@ -193,9 +193,9 @@ def test_a_column_is_what_all_its_values_survive_as(texts: list[str | None], kin
 
 def test_a_wider_type_is_advised_where_there_is_one() -> None:
     """A fraction among integers asks for floats; anything else for text."""
-    assert wider("1.5", I64) == F64
-    assert wider("300", pa.int8()) == I64
-    assert [pa.string()] * 3 == [wider("007", I64), wider("nan", I64), wider("x", pa.date32())]
+    assert widened_type("1.5", I64) == F64
+    assert widened_type("300", pa.int8()) == I64
+    assert [pa.string()] * 3 == [widened_type("007", I64), widened_type("nan", I64), widened_type("x", pa.date32())]
 
 
 @pytest.mark.parametrize(

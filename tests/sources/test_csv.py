@@ -282,7 +282,7 @@ def test_rejects_ride_on_their_batch_in_order(tmp_path: Path) -> None:
     [batch] = read(source)
     assert [(2, 2), (3, 3)] == rows([batch])
     assert [(1, "a"), (2, None), (4, "a")] == [(r.row, r.column) for r in batch.rejects]
-    source.block_size = 1
+    source = CsvSource(path, columns={"a": "int64", "b": "int64"}, on_bad_row="quarantine", block_size=1)
     batches = read(source)
     assert [(1, 0, 1), (2, 0, 1), (3, 1, 0), (4, 0, 1), (5, 1, 0)] == [
         (b.row, b.rows.num_rows, len(b.rejects)) for b in batches

@@ -1,4 +1,4 @@
-"""The examples of a source, a sink and a store of one's own keep their contracts; the pages show them as they are."""
+"""The examples of a source, a sink, a store, a format and a place of one's own keep their contracts; the pages show them as they are."""
 
 from __future__ import annotations
 
@@ -25,12 +25,28 @@ class TestLinesSink(owned.file_sink_test):
     """The same of a file, that has no transactions."""
 
 
+class TestFixed(owned.fixed_test):
+    """Whatever encoder goes on, whatever position is read on from."""
+
+
+class TestMemoryPlace(owned.place_test):
+    """A file is there whole or not at all."""
+
+
 class TestLiteStore(owned.store_test):
     """Killed before any of its statements, it is whole."""
 
 
 @pytest.mark.parametrize(
-    ("kind", "own"), [("source", "source"), ("sink", "sink"), ("sink", "file_sink"), ("store", "store")]
+    ("kind", "own"),
+    [
+        ("source", "source"),
+        ("sink", "sink"),
+        ("sink", "file_sink"),
+        ("store", "store"),
+        ("format", "format"),
+        ("place", "place"),
+    ],
 )
 def test_the_page_shows_the_example_and_its_test_as_they_are(kind: str, own: str) -> None:
     """To the letter: whoever copies them from the page has what the tests run."""

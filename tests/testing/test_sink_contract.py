@@ -353,9 +353,9 @@ def keeps_its_name(self: PartialFile, found: Any, takeover: bool) -> bool:
 
 
 FILE_FAULTS: list[tuple[str, Any, str, str]] = [
-    ("cut", keeps_the_rest, "what_was_not_committed_is_cut_back", "in the end"),
+    ("truncate", keeps_the_rest, "what_was_not_committed_is_cut_back", "in the end"),
     ("publish", copies, "a_run_that_dies_at_any_moment_can_be_called_off", "after open of t.csv for writing"),
-    ("_take", keeps_its_name, "an_older_claim_changes_nothing", "under an older claim"),
+    ("_rename", keeps_its_name, "an_older_claim_changes_nothing", "under an older claim"),
 ]
 
 

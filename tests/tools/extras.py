@@ -20,6 +20,16 @@ from services import Database, postgres_server
 ROOT = Path(__file__).parents[2]
 GROUP = f"{ROOT / 'pyproject.toml'}:webapp"
 ROWS = "id,name\n1,one\n2,two\n"
+DETECTS = """\
+import charset_normalizer, resumable
+
+try:
+    resumable.upload("k.csv", "sqlite:///shop.db", "t").run()
+except resumable.SourceError as error:
+    assert "koi8" in str(error).lower().replace("_", ""), error
+else:
+    raise SystemExit("it was taken for UTF-8")
+"""
 TASKS = """\
 import pathlib, subprocess, sys, time
 from celery import Celery
@@ -105,6 +115,12 @@ def celery(fresh: Fresh) -> None:
     fresh.run("python", "-c", "import packaging")
 
 
+def detect(fresh: Fresh) -> None:
+    """A file in an encoding that only statistics tell: the message names it."""
+    (fresh.folder / "k.csv").write_bytes(("id,name\n" + "1,Это довольно длинный русский текст\n" * 50).encode("koi8-r"))
+    fresh.run("python", "-c", DETECTS)
+
+
 def service(fresh: Fresh) -> None:
     """`make webapp`: sign in, upload, end."""
     named = os.environ | {"RESUMABLE_TEST_PYTHON": str(fresh.bin / "python")}
@@ -119,6 +135,7 @@ JOBS: list[tuple[str, list[str], Callable[[Fresh], None]]] = [
     ("postgres", [], postgres),
     ("redis", [], redis),
     ("celery", [], celery),
+    ("detect", [], detect),
     ("celery,postgres,redis", ["--group", GROUP], service),
 ]
 

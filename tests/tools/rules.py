@@ -96,21 +96,21 @@ def forgotten(patch: Patch) -> None:
 
 
 def uncut(patch: Patch) -> None:
-    def cut(self: PartialFile, length: int) -> bool:
+    def truncate(self: PartialFile, length: int) -> bool:
         self.length = os.fstat(self._descriptor()).st_size
         return False
 
-    patch.setattr(PartialFile, "cut", cut)
+    patch.setattr(PartialFile, "truncate", truncate)
 
 
 def uncopied(patch: Patch) -> None:
-    real = PartialFile.cut
+    real = PartialFile.truncate
 
-    def cut(self: PartialFile, length: int) -> bool:
+    def truncate(self: PartialFile, length: int) -> bool:
         self._locked = True
         return real(self, length)
 
-    patch.setattr(PartialFile, "cut", cut)
+    patch.setattr(PartialFile, "truncate", truncate)
 
 
 def sweeping_all(patch: Patch) -> None:

@@ -14,7 +14,8 @@ import memory
 from disk import ROOT, Disk
 from resumable.checkpoint import Checkpoint
 from resumable.errors import ConnectionLost, ResumableError
-from resumable.files.posix import IfExists
+from resumable.files.partial import PartialFile
+from resumable.files.place import IfExists
 from resumable.protocols import Batch, Claimant, Sink
 from resumable.sinks.file import FileWriter
 
@@ -94,6 +95,27 @@ class Rows:
         return ConnectionLost("no answer")
 
 
+class Framed:
+    """The lines of one claim."""
+
+    state = None
+
+    def __init__(self, dots: str) -> None:
+        self.dots = dots
+
+    def begin(self) -> bytes:
+        return b"n\n"
+
+    def encode(self, batch: Batch) -> bytes:
+        return "".join(f"{n}{self.dots}\n" for n in batch.rows["n"].to_pylist()).encode()
+
+    def seal(self) -> bytes:
+        return b""
+
+    def finish(self) -> bytes:
+        return b""
+
+
 class FramedSink:
     """Writes `{row}{as many dots as fit this claim}` a line: no two claims write the same bytes."""
 
@@ -103,11 +125,8 @@ class FramedSink:
     def open(self, claim: Claimant, last: Checkpoint) -> FileWriter:
         dots = "." * (1 + sum(claim.id.token.encode()) % 7)
 
-        def encode(batch: Batch) -> bytes:
-            return "".join(f"{n}{dots}\n" for n in batch.rows["n"].to_pylist()).encode()
-
-        path = f"{ROOT}/out"
-        return FileWriter.open(path, claim, last, if_exists=self.if_exists, head=b"n\n", encode=encode)
+        file = PartialFile(f"{ROOT}/out", claim.run, claim.id)
+        return FileWriter.open(file, lambda schema, state: Framed(dots), claim, last, if_exists=self.if_exists)
 
     def describe(self) -> str:
         return "A file in memory."

@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import pyarrow as pa
 
 from resumable.checkpoint import Json
+from resumable.databases.traits import Traits
 from resumable.errors import SourceError
 
 __all__ = [
     "WHOLE",
     "Chunk",
-    "Column",
-    "Dialect",
     "Key",
-    "Misfit",
     "Relation",
+    "SourceColumn",
+    "UnreadableValue",
     "choose",
     "differences",
     "is_query",
-    "unknown",
+    "no_such_table",
+    "quote_name",
 ]
 
 # Possessive and atomic: what was taken for a space or a comment is never given back, so time is linear in the text.
@@ -37,7 +37,7 @@ _QUERY = re.compile(r"(?is)(?>\s|\(|--[^\n]*\n|/\*.*?\*/)*+(?:select|with|values
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SourceColumn:
     """A column's name, and its type as the database declares it."""
 
     name: str
@@ -57,10 +57,10 @@ class Key:
     why: str
     proven: bool = False
     hidden: bool = False
-    stamp: Json = None
+    schema_version: Json = None
     """For a hidden key: what the database changes whenever it may have numbered rows anew."""
 
-    def beyond(self, than: str, values: Sequence[str]) -> str:
+    def compare(self, than: str, values: Sequence[str]) -> str:
         """The condition that the key is `than` (`>`, `<=`, `=`) the values, which are SQL."""
         return f"{_row(self.terms)} {than} {_row(values)}"
 
@@ -79,16 +79,16 @@ WHOLE = Key((), (), "no key", proven=True)
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, view or query: `sql` is what stands behind FROM, `about` how many rows the database guesses.
+    """A table, view or query: `sql` is what stands behind FROM, `estimated_rows` how many the database thinks there are.
 
     `full` is a table's one name, however it was spelled; `note`, what people should know of how it was found.
     """
 
     name: str
     sql: str
-    columns: tuple[Column, ...]
+    columns: tuple[SourceColumn, ...]
     keys: tuple[Key, ...] = ()
-    about: int | None = None
+    estimated_rows: int | None = None
     is_query: bool = False
     full: str = ""
     note: str = ""
@@ -105,56 +105,12 @@ class Chunk:
     """The index of a row that has the same key as the one before it, where that was looked for."""
 
 
-class Misfit(Exception):
+class UnreadableValue(Exception):
     """A value that its column's type can't hold as it is: `index` in the chunk, `key` of its row if known."""
 
     def __init__(self, index: int, column: str, value: object, kind: pa.DataType, key: object = None) -> None:
         self.index, self.column, self.value, self.kind, self.key = index, column, value, kind, key
         super().__init__(column)
-
-
-class Dialect(Protocol):
-    """What differs between databases. `driver` is the DB-API connection, in a transaction that sees one snapshot."""
-
-    name: str
-
-    def begin(self, connection: Any) -> Any:
-        """Begin that transaction on a SQLAlchemy connection, and return its `driver`."""
-        ...
-
-    def relation(self, driver: Any, what: str, schema: str | None) -> Relation:
-        """Look up a table or view, or prepare a query. Raises `SourceError`."""
-        ...
-
-    def fold(self, name: str) -> str:
-        """What two names of columns have in common if they are one."""
-        ...
-
-    def given(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
-        """The key that the caller names; `proven` if one of the relation's own keys is within it."""
-        ...
-
-    def schema(self, driver: Any, relation: Relation) -> pa.Schema:
-        """What the relation's columns are in Arrow."""
-        ...
-
-    def bind(self, driver: Any, relation: Relation, key: Key, values: list[Json]) -> tuple[list[str], list[Any]]:
-        """SQL for a key's values, and the parameters that go with it."""
-        ...
-
-    def one(self, driver: Any, sql: str, parameters: list[Any]) -> tuple[Any, ...] | None:
-        """The first row of a small query."""
-        ...
-
-    def key_at(self, driver: Any, relation: Relation, key: Key, direction: str) -> list[Json] | None:
-        """The first key in `direction` ("" or " DESC"), in its JSON form; None if there are no rows."""
-        ...
-
-    def rows(
-        self, driver: Any, relation: Relation, key: Key, schema: pa.Schema, where: str, parameters: list[Any]
-    ) -> Generator[Chunk, None, None]:
-        """The rows in the key's order, in chunks. Raises `Misfit`."""
-        ...
 
 
 def is_query(what: str) -> bool:
@@ -166,12 +122,21 @@ def _row(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
 
 
-def choose(relation: Relation, given: Key | None) -> Key:
-    """The key to read by: the one given, or the relation's own, or none."""
-    return given or (relation.keys[0] if relation.keys else WHOLE)
+def quote_name(traits: Traits, name: str) -> str:
+    """The name, for SQL. Raises `SourceError` for what can't be one."""
+    if not name or "\0" in name:
+        raise SourceError(
+            f"{name!r} can't be a name in {traits.label}.", safe="Nothing was changed.", do="Check the name."
+        )
+    return traits.quote(name)
 
 
-def unknown(name: str, known: Sequence[str], where: str) -> SourceError:
+def choose(relation: Relation, key: Key | None) -> Key:
+    """The key to read by: the one that was named, or the relation's own, or none."""
+    return key or (relation.keys[0] if relation.keys else WHOLE)
+
+
+def no_such_table(name: str, known: Sequence[str], where: str) -> SourceError:
     """The error for a table that isn't there, with names like it."""
     known = [k for k in known if not k.startswith("resumable_")]  # ours: nobody means those
     near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=3, cutoff=0.5)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Odd", "first", "no_time", "years"]
+__all__ = ["Mask", "first", "no_time", "years"]
 
-Odd = tuple[pa.Array, str] | None
+Mask = tuple[pa.Array, str] | None
 """A mask of values, and why none of them can be kept; None if there are none."""
 
 _DAY = 86_400_000_000
 
 
-def first(*found: Odd) -> Odd:
+def first(*found: Mask) -> Mask:
     """The first of these that is there and finds something."""
-    for odd in found:
-        if odd is not None and pc.any(odd[0]).as_py():
-            return odd
+    for mask in found:
+        if mask is not None and pc.any(mask[0]).as_py():
+            return mask
     return None
 
 
-def years(column: pa.Array, least: int, most: int | None = None) -> Odd:
+def years(column: pa.Array, least: int, most: int | None = None) -> Mask:
     """Dates before the year `least` or after the year `most`."""
     if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)) or not len(column):
         return None
@@ -32,7 +32,7 @@ def years(column: pa.Array, least: int, most: int | None = None) -> Odd:
     return mask, why
 
 
-def no_time(column: pa.Array) -> Odd:
+def no_time(column: pa.Array) -> Mask:
     """Times of day, in microseconds, that no day has; Arrow doesn't look when they are made."""
     if not pa.types.is_time64(column.type):
         return None

@@ -125,6 +125,8 @@ class Layout:
     key: tuple[str, ...] = ()
     table: Table | None = None
     replaces: Checkpoint | None = None
+    may_rename: bool = True
+    """Whether staging may become the table; not where staged rows need numbers in any case."""
 
     @property
     def columns(self) -> list[str]:
@@ -134,7 +136,7 @@ class Layout:
     @property
     def renamed(self) -> bool:
         """Whether staging becomes the table: a new one without a key, since a key may be broken and needs numbers."""
-        return self.mode == "new" and not self.key
+        return self.may_rename and self.mode == "new" and not self.key
 
     @property
     def numbered(self) -> bool:

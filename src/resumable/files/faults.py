@@ -9,13 +9,24 @@ from pathlib import Path
 
 from resumable.errors import AlreadyRunning, Superseded, TargetChanged, TargetError, TargetExists
 
-__all__ = ["closed", "exists", "locked", "lost", "shorter", "superseded", "telling"]
+__all__ = [
+    "changed_length",
+    "closed",
+    "emptied",
+    "exists",
+    "locked",
+    "lost",
+    "other_kind",
+    "shorter",
+    "superseded",
+    "translating",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextlib.contextmanager
-def telling(what: str, target: Path) -> Iterator[None]:
+def translating(what: str, target: Path) -> Iterator[None]:
     """Turns the system's errors into `TargetError`."""
     try:
         yield
@@ -81,4 +92,31 @@ def shorter(target: Path, size: int, length: int) -> TargetChanged:
         f"The partial file of {target} has {size:,} bytes, but {length:,} were committed.",
         safe="Nothing was changed.",
         do="Bring the file back, or terminate the run and begin anew.",
+    )
+
+
+def changed_length(target: Path, length: int) -> TargetChanged:
+    """The error for a partial file that somebody else has written to."""
+    return TargetChanged(
+        f"The partial file of {target} no longer has the {length:,} bytes that were written.",
+        safe="Nothing was published.",
+        do="Somebody else has written to it: terminate the run and begin anew.",
+    )
+
+
+def emptied(target: Path, length: int) -> TargetChanged:
+    """The error for a published file that has lost all its bytes."""
+    return TargetChanged(
+        f"{target} is empty by now: the run was completed with {length:,} bytes.",
+        safe="Nothing was changed.",
+        do="Remove it, and run the same again.",
+    )
+
+
+def other_kind(target: Path, run: str) -> TargetChanged:
+    """The error for a state that is no file's."""
+    return TargetChanged(
+        f"Run {run!r} was begun with another kind of target than the file {target}.",
+        safe="Nothing was changed.",
+        do="Go on with the target that it was begun with, or terminate it.",
     )

@@ -8,7 +8,6 @@ Laws kept here:
   the committed bytes are copied to a new inode.
 * A file is known by its inode. What lies beyond the committed length is cut off, a shorter file is an error, and
   never is one begun from zero in place of another.
-* A write or fsync that has failed is never taken for done: the file then refuses all further use.
 * What is found done needn't be durable: a publish or a removal that has happened already is synced again.
 """
 
@@ -17,47 +16,55 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
-from resumable.checkpoint import ClaimId
+from resumable.checkpoint import ClaimId, Json
 from resumable.errors import TargetChanged
+from resumable.files.appending import Appending
 from resumable.files.durable import sync_folder
-from resumable.files.faults import closed, exists, locked, lost, shorter, superseded, telling
-from resumable.files.partial_names import Found, Names
-from resumable.files.posix import IfExists, copy_start, link_new, lock, write_at
+from resumable.files.faults import (
+    changed_length,
+    emptied,
+    exists,
+    locked,
+    lost,
+    other_kind,
+    shorter,
+    superseded,
+    translating,
+)
+from resumable.files.partial_names import NamedPartial, Names
+from resumable.files.place import IfExists
+from resumable.files.posix import copy_start, inspect_target, link_new, lock
 
 __all__ = ["PartialFile"]
 
-BUFFER = 2**20
-"""Bytes that may wait before they are handed to the system."""
 
-
-class PartialFile:
-    """The partial file of one target, run and claim; closed until `create` or `take`.
+class PartialFile(Appending):
+    """The partial file of one target, run and claim; closed until `create` or `adopt`. See `Partial`.
 
     `target` is where the file goes; a symbolic link is followed once, here. The system's errors arrive as
     `TargetError`.
     """
 
     def __init__(self, target: str | os.PathLike[str], run: str, claim: ClaimId) -> None:
-        self.target, self.claim = Path(os.path.realpath(target)), claim
+        super().__init__(Path(os.path.realpath(target)))
+        self.run, self.claim = run, claim
         self.folder = self.target.parent
         self.inode = 0
-        self.length = 0
-        """Bytes in the file, with those that still wait."""
         self._names = Names(self.target, run, claim)
         self._path = self._names.own
-        self._fd: int | None = None
-        self._locked = self._made = self._failed = False
-        self._buffer: list[bytes | memoryview] = []
-        self._waiting = 0
-        _live.add(self)
+        self._locked = self._made = False
 
-    def create(self, like: os.stat_result | None = None) -> None:
+    @property
+    def state(self) -> dict[str, Json]:
+        """Inode and length."""
+        return {"inode": self.inode, "length": self.length}
+
+    def create(self, if_exists: IfExists) -> None:
         """Make an empty file under my claim, with the permissions of the file that it will replace, if any."""
-        with telling("make a file beside", self.target):
+        like = inspect_target(self.target, if_exists)
+        with translating("make a file beside", self.target):
             if any(f.path == self._names.own for f in self._names.all()):  # of an opening under this very claim
                 os.unlink(self._names.own)
             self._fd = self._new(self._names.own, like)
@@ -69,22 +76,38 @@ class PartialFile:
 
         It is its runner's, or was left when a clock was ahead of this one.
         """
-        with telling("write", self.target):
+        with translating("write", self.target):
             newest = max((f.claim for f in self._names.all()), default=self.claim)
         if newest > self.claim:
             raise superseded(self.target, newest.epoch)
 
-    def take(self, inode: int, *, takeover: bool) -> bool:
+    def recover(self, state: dict[str, Json], *, takeover: bool, complete: bool) -> bool:
+        """See `Partial.recover`. A file that had to be copied has another inode, and so another state."""
+        if not isinstance(state, dict) or not {"inode", "length"} <= state.keys():
+            raise other_kind(self.target, self.run)
+        inode, length = state["inode"], state["length"]
+        if not self.adopt(inode, takeover=takeover):
+            # Renamed to its target, and the session died before it could say so.
+            if complete and self.confirm(inode, length):
+                return True
+            raise self.missing_error()
+        # link() done, its first name not yet removed; the store may have gone back to a time before that.
+        if self.is_target(inode):
+            return True
+        self.truncate(length)
+        return False
+
+    def adopt(self, inode: int, *, takeover: bool) -> bool:
         """Find the run's partial with this inode, and rename it to my claim's name; False if there is none.
 
         Raises `Superseded` if a newer claim has it, `AlreadyRunning` if its writer lives and not `takeover`.
         """
-        with telling("take over the partial file of", self.target):
-            while found := next((f for f in self._names.all() if f.inode == inode), None):
-                if found.claim > self.claim:
-                    raise superseded(self.target, found.claim.epoch)
+        with translating("take over the partial file of", self.target):
+            while partial := next((f for f in self._names.all() if f.inode == inode), None):
+                if partial.claim > self.claim:
+                    raise superseded(self.target, partial.claim.epoch)
                 try:
-                    if self._take(found, takeover):
+                    if self._rename(partial, takeover):
                         sync_folder(self.folder)
                         return True
                 except FileNotFoundError:
@@ -100,13 +123,13 @@ class PartialFile:
         fit = [f for f in self._names.all() if f.size >= length and not f.copy]  # a copy may be unfinished
         return max(fit, key=lambda f: f.claim).inode if fit else None
 
-    def cut(self, length: int) -> bool:
+    def truncate(self, length: int) -> bool:
         """Bring the file back to `length` bytes; True if that gave it another inode.
 
         Raises `TargetChanged` if it is shorter.
         """
         fd = self._descriptor()
-        with telling("cut back the partial file of", self.target):
+        with translating("cut back the partial file of", self.target):
             size = os.fstat(fd).st_size
             if size < length:
                 raise shorter(self.target, size, length)
@@ -119,20 +142,20 @@ class PartialFile:
                 os.fsync(fd)
             return False
 
-    def _take(self, found: Found, takeover: bool) -> bool:
+    def _rename(self, partial: NamedPartial, takeover: bool) -> bool:
         # Not blocking, should somebody have put a pipe there.
-        self._fd = os.open(found.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd = os.open(partial.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         self._locked = lock(self._fd)
-        if os.fstat(self._fd).st_ino != found.inode:
+        if os.fstat(self._fd).st_ino != partial.inode:
             return False
         if not self._locked and not takeover:
             raise locked(self.target)
-        os.rename(found.path, self._names.own)
-        self.inode, self._path = found.inode, self._names.own
-        return os.lstat(self._names.own).st_ino == found.inode
+        os.rename(partial.path, self._names.own)
+        self.inode, self._path = partial.inode, self._names.own
+        return os.lstat(self._names.own).st_ino == partial.inode
 
     def _duplicate(self, old: int, length: int) -> None:
-        """Go on in a new inode; the old one keeps its name until `settle`."""
+        """Go on in a new inode; the old one keeps its name until `rename_copy`."""
         self._fd = None
         self._names.copy.unlink(missing_ok=True)
         try:
@@ -161,28 +184,12 @@ class PartialFile:
         self._path, self._made = path, True
         return fd
 
-    def append(self, data: bytes | memoryview) -> None:
-        """Add bytes at the end; they count once `sync` has returned."""
-        self._descriptor()
-        self._buffer.append(data)
-        self._waiting += len(data)
-        self.length += len(data)
-        if self._waiting >= BUFFER:
-            self._flush()
-
     def sync(self) -> None:
         """Make all bytes durable. Raises `Superseded` if the file is no longer mine to publish."""
         self._flush()
-        with telling("write", self.target), self._failing():
+        with translating("write", self.target), self._failing():
             os.fsync(self._descriptor())
         self._check()
-
-    def _flush(self) -> None:
-        fd, data = self._descriptor(), b"".join(self._buffer)
-        at = self.length - self._waiting
-        self._buffer, self._waiting = [], 0
-        with telling("write", self.target), self._failing():
-            write_at(fd, data, at)
 
     def publish(self, if_exists: IfExists) -> None:
         """Give the file its final name in one step; with "fail", a file that is there is never replaced.
@@ -190,15 +197,11 @@ class PartialFile:
         May be redone. Raises `TargetExists`, `Superseded`, and `TargetChanged` for another length than was written.
         """
         fd = self._descriptor()
-        with telling("publish", self.target):
+        with translating("publish", self.target):
             if self.confirm(self.inode):
                 return
             if os.fstat(fd).st_size != self.length or self._waiting:
-                raise TargetChanged(
-                    f"The partial file of {self.target} no longer has the {self.length:,} bytes that were written.",
-                    safe="Nothing was published.",
-                    do="Somebody else has written to it: terminate the run and begin anew.",
-                )
+                raise changed_length(self.target, self.length)
             self._check()
             try:
                 if if_exists == "fail":
@@ -214,24 +217,31 @@ class PartialFile:
                     raise exists(self.target) from None
             sync_folder(self.folder)
 
+    def is_published(self, state: dict[str, Json]) -> bool:
+        """Whether a file is there, and not empty if anything was written to it."""
+        length = state.get("length", 0)
+        if length and self.target.is_file() and not self.target.stat().st_size:
+            raise emptied(self.target, length)
+        return self.target.is_file()
+
     def is_target(self, inode: int, length: int | None = None) -> bool:
         """Whether the target is the file with this inode; `length` guards against an inode used again."""
         with contextlib.suppress(OSError):
-            found = os.lstat(self.target)
-            return found.st_ino == inode and length in (None, found.st_size)
+            info = os.lstat(self.target)
+            return info.st_ino == inode and length in (None, info.st_size)
         return False
 
     def confirm(self, inode: int, length: int | None = None) -> bool:
         """`is_target`, and durably: whoever has published the file may have died before he synced its folder."""
         if not self.is_target(inode, length):
             return False
-        with telling("publish", self.target):
+        with translating("publish", self.target):
             sync_folder(self.folder)
         return True
 
-    def settle(self) -> None:
+    def rename_copy(self) -> None:
         """A copy takes the name of what it was copied from: `newest` finds only such."""
-        with telling("rename the partial file of", self.target):
+        with translating("rename the partial file of", self.target):
             self._check()
             os.rename(self._path, self._names.own)
             self._path = self._names.own
@@ -239,31 +249,26 @@ class PartialFile:
 
     def sweep(self, *, keep: bool = False) -> None:
         """Remove the run's partials of my and of older claims; `keep` the one that is open."""
-        with telling("remove the partial files of", self.target):
-            gone = [f for f in self._names.all() if f.claim <= self.claim and not (keep and f.inode == self.inode)]
-            for found in gone:
-                found.path.unlink(missing_ok=True)
-            if gone or not keep:  # they may be gone, and not durably; with `keep`, `take` has synced the folder
+        with translating("remove the partial files of", self.target):
+            leftovers = [f for f in self._names.all() if f.claim <= self.claim and not (keep and f.inode == self.inode)]
+            for partial in leftovers:
+                partial.path.unlink(missing_ok=True)
+            if (
+                leftovers or not keep
+            ):  # they may have been removed, and not durably; with `keep`, `adopt` has synced the folder
                 with contextlib.suppress(FileNotFoundError):
                     sync_folder(self.folder)
 
     def discard(self) -> None:
         """Remove what this opening made, if it made anything, and close."""
         if self._made:
-            with telling("remove the partial file of", self.target), contextlib.suppress(FileNotFoundError):
+            with translating("remove the partial file of", self.target), contextlib.suppress(FileNotFoundError):
                 if os.lstat(self._path).st_ino == self.inode:
                     os.unlink(self._path)
                     sync_folder(self.folder)
         self.close()
 
-    def close(self) -> None:
-        """Let go of the file and of its lock; bytes that wait are dropped."""
-        fd, self._fd = self._fd, None
-        self._buffer, self._waiting = [], 0
-        if fd is not None:
-            os.close(fd)
-
-    def gone(self) -> TargetChanged:
+    def missing_error(self) -> TargetChanged:
         """The error for a partial file that is lost. Raises `Superseded` if it was taken over by a newer claim."""
         self.fence()
         return lost(self.target)
@@ -273,26 +278,3 @@ class PartialFile:
             if os.lstat(self._path).st_ino == self.inode:
                 return
         raise superseded(self.target)
-
-    def _descriptor(self) -> int:
-        if self._fd is not None and not self._failed:
-            return self._fd
-        raise closed(self.target, failed=self._failed)
-
-    @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._failed = True
-            raise
-
-
-def _close_in_child() -> None:
-    # A forked child shares the lock: while it kept its copy, a dead parent would look alive.
-    for file in list(_live):
-        file.close()
-
-
-_live: weakref.WeakSet[PartialFile] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_close_in_child)

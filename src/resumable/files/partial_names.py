@@ -12,14 +12,14 @@ from pathlib import Path
 
 from resumable.checkpoint import ClaimId
 
-__all__ = ["Found", "Names"]
+__all__ = ["NamedPartial", "Names"]
 
 LONGEST = 190
 """Bytes of the target's name that go into the partial's, which adds some 60; most file systems allow 255."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NamedPartial:
     """A partial file that is there. A `copy` was made in a takeover and hasn't got its final name yet."""
 
     path: Path
@@ -42,7 +42,7 @@ class Names:
         self.own = self.folder / f"{stem}{claim.epoch}-{claim.token}.partial"
         self.copy = self.folder / f"{stem}{claim.epoch}-{claim.token}.copy.partial"
 
-    def all(self) -> list[Found]:
+    def all(self) -> list[NamedPartial]:
         """The run's partial files as they are now, whoever made them; never a symbolic link."""
         while True:
             try:
@@ -51,11 +51,11 @@ class Names:
                 return []
             # A file that is renamed between list and look is there all the same: look again.
             with contextlib.suppress(FileNotFoundError):
-                return [found for name in names if (found := self._found(name))]
+                return [found for name in names if (found := self._look(name)) is not None]
 
-    def _found(self, name: str) -> Found | None:
+    def _look(self, name: str) -> NamedPartial | None:
         match, there = self._pattern.fullmatch(name), os.lstat(self.folder / name)
         if match is None or not stat.S_ISREG(there.st_mode):
             return None
         claim = ClaimId(int(match[1]), match[2])
-        return Found(self.folder / name, claim, there.st_ino, there.st_size, bool(match[3]))
+        return NamedPartial(self.folder / name, claim, there.st_ino, there.st_size, bool(match[3]))

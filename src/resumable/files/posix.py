@@ -9,12 +9,11 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from resumable.errors import TargetError, TargetExists
+from resumable.files.place import IfExists
 
 __all__ = [
-    "IfExists",
     "copy_start",
     "inspect_target",
     "link_new",
@@ -22,8 +21,6 @@ __all__ = [
     "rename_new",
     "write_at",
 ]
-
-IfExists: TypeAlias = Literal["fail", "replace"]
 
 COPY = 8 * 2**20
 """Bytes copied at a time."""
@@ -36,29 +33,29 @@ def inspect_target(target: Path, if_exists: IfExists) -> os.stat_result | None:
 
     Raises `TargetExists` and `TargetError`.
     """
-    why, found = "", None
+    why, info = "", None
     try:
-        found = os.lstat(target)
+        info = os.lstat(target)
     except FileNotFoundError:
         if not target.parent.is_dir():
             why = f"there is no folder {target.parent}"
     except OSError as error:
         why = error.strerror or str(error)
-    if found is not None and not stat.S_ISREG(found.st_mode):
-        why = "it is a folder" if stat.S_ISDIR(found.st_mode) else "it isn't a plain file"
+    if info is not None and not stat.S_ISREG(info.st_mode):
+        why = "it is a folder" if stat.S_ISDIR(info.st_mode) else "it isn't a plain file"
     if not why and not os.access(target.parent, os.W_OK | os.X_OK):
         why = f"the folder {target.parent} may not be written"
     if why:
         raise TargetError(
             f"Can't write {target}: {why}.", safe="Nothing was made.", do="Name another file, or put that right."
         )
-    if found is not None and if_exists == "fail":
+    if info is not None and if_exists == "fail":
         raise TargetExists(
             f"{target} exists already.",
             safe="Nothing was changed.",
             do="Move it away, or say if_exists='replace' (--if-exists replace).",
         )
-    return found
+    return info
 
 
 def lock(fd: int) -> bool:
@@ -74,8 +71,8 @@ def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of it at `offset`, wherever the descriptor, which a forked child may share, stands."""
     view = memoryview(data)
     while view:
-        done = os.pwrite(fd, view, offset)
-        view, offset = view[done:], offset + done
+        count = os.pwrite(fd, view, offset)
+        view, offset = view[count:], offset + count
 
 
 def copy_start(old: int, new: int, length: int) -> None:

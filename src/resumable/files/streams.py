@@ -19,24 +19,24 @@ _STREAMS = re.compile(r"-|/dev/(?:std(?:in|out|err)|fd/[0-9]+)|/proc/(?:self|[0-
 
 def file_to_read(path: str | os.PathLike[str]) -> str:
     """The file that is meant, by its real path; `-` is standard input. A stream keeps its name, to be refused by it."""
-    given = os.fspath(path)
-    if not _STREAMS.fullmatch(given):
-        return os.path.realpath(given)
-    given = "/dev/stdin" if given == "-" else given
-    real = os.path.realpath(given)
-    return real if os.path.isfile(real) else given
+    name = os.fspath(path)
+    if not _STREAMS.fullmatch(name):
+        return os.path.realpath(name)
+    name = "/dev/stdin" if name == "-" else name
+    real = os.path.realpath(name)
+    return real if os.path.isfile(real) else name
 
 
 def refuse_stream(path: str | os.PathLike[str], what: str) -> None:
     """Raise `UsageError` if `what`, which is to be written, is no file; one that is called `-` is `./-`."""
-    given = os.fspath(path)
+    name = os.fspath(path)
     try:
-        mode = os.stat(given).st_mode
+        mode = os.stat(name).st_mode
     except (OSError, ValueError):
         mode = stat.S_IFREG
-    if _STREAMS.fullmatch(given) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if _STREAMS.fullmatch(name) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UsageError(
-            f"{what} is a file, and {given} is a pipe or a device: what has gone into it can't be taken back.",
+            f"{what} is a file, and {name} is a pipe or a device: what has gone into it can't be taken back.",
             safe="Nothing was touched.",
             do="Name a file, and send it on when it is there: `resumable ... rows.csv && cat rows.csv`.",
         )

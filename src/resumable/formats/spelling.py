@@ -1,7 +1,7 @@
-r"""Other spellings of a value, which are taken where a column's type is known: by `columns`, or from a table.
+r"""Other spellings of a value, which are taken where a column's type is fixed: by `columns`, or from a table.
 
-Inference never guesses them: a column of `1.0` is none of integers, one of `yes` none of booleans. What is known to be
-one takes, besides what values.py says:
+Inference never guesses them: a column of `1.0` is none of integers, one of `yes` none of booleans. A column whose type is
+fixed takes, besides what text_values.py says:
 
 * booleans: true/false, t/f, yes/no, y/n, on/off, 1/0, in any case
 * integers: `1.0`
@@ -34,7 +34,7 @@ _PATTERNS = {
 
 
 def respelled(column: pa.StringArray, kind: pa.DataType) -> pa.StringArray:
-    """The column with each such spelling as values.py has it; every other text as it is."""
+    """The column with each such spelling as text_values.py has it; every other text as it is."""
     if pa.types.is_boolean(kind):
         lower = pc.ascii_lower(column)
         for word, spellings in _BOOLEANS.items():

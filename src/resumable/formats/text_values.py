@@ -4,7 +4,7 @@ Laws kept here:
 
 * A text becomes a value only if it can be told from the value again, but for its notation: `1.50` is the number 1.5,
   `2024-05-01T10:00:00` the time `2024-05-01 10:00:00`. What would be altered is a misfit, never rounded or cut.
-* The law is the same in the sample and past it. Where a type isn't inferred but known, more spellings are taken
+* The law is the same in the sample and past it. Where a type isn't inferred but fixed, more spellings are taken
   (spelling.py).
 
 What a type takes (everything else is a misfit, the empty string too, except in text):
@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 
 from resumable.formats.type_names import type_name
 
-__all__ = ["convert", "infer", "misfit", "whole", "wider"]
+__all__ = ["convert", "convert_lossless", "infer", "misfit", "widened_type"]
 
 INFERRED = (pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us"))
 """What a column may turn out to be, in this order; text if none of them."""
@@ -46,40 +46,40 @@ _ZONE = r"(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"
 _WORDS = ("nan", "NaN", "inf", "-inf", "Infinity", "-Infinity")
 _TRUE, _FALSE = ("true", "True", "TRUE", "t"), ("false", "False", "FALSE", "f")
 _DIGITS = b"0123456789-."
-_GLANCE = 64  # values that are looked at one by one before a whole column is tried
+_PROBE = 64  # values that are looked at one by one before a whole column is tried
 
 
 def convert(column: pa.StringArray, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
     """The column as values of `kind`, and why each misfit is one, by its index; a misfit is NULL among the values.
 
-    Whole columns are vouched for by a few kernels; only where those find something are values looked at one by one.
+    A few kernels prove most columns lossless; only where they can't are values looked at one by one.
     """
-    values = whole(column, kind)
+    values = convert_lossless(column, kind)
     if values is not None:
         return values, {}
-    wrong = {text: why for text in _doubtful(column, kind) if (why := misfit(text, kind))}
+    wrong = {text: why for text in _candidates(column, kind) if (why := misfit(text, kind))}
     bad = pc.is_in(column, value_set=pa.array(list(wrong), pa.string()))
     values = _cast(pc.if_else(bad, pa.scalar(None, pa.string()), column), kind)
     return values, {i: wrong[column[i].as_py()] for i in pc.indices_nonzero(bad).to_pylist()}
 
 
-def whole(column: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
-    """All of its values, if a few kernels can vouch for them; else they are to be looked at one by one."""
+def convert_lossless(column: pa.StringArray, kind: pa.DataType) -> pa.Array | None:
+    """All of its values, if a few kernels can prove that nothing is altered; else None: look at them one by one."""
     if kind == pa.string():
         return column
     try:
         values = _cast(column, kind)
     except pa.ArrowInvalid:
         return None
-    return values if values.null_count == column.null_count and _vouched(column, values, kind) else None
+    return values if values.null_count == column.null_count and _proven_lossless(column, values, kind) else None
 
 
 def infer(column: pa.StringArray) -> pa.DataType:
     """The first type of `INFERRED` that takes every value of a sample; text if none does, or there is no value."""
     texts = column.drop_null()
-    glance = texts.slice(0, _GLANCE).unique().to_pylist()
-    for kind in INFERRED if glance else ():
-        if any(misfit(text, kind) for text in glance) or not _fits(texts, kind):
+    probe = texts.slice(0, _PROBE).unique().to_pylist()
+    for kind in INFERRED if probe else ():
+        if any(misfit(text, kind) for text in probe) or not _fits(texts, kind):
             continue
         if not (pa.types.is_floating(kind) and _any(pc.is_in(texts, value_set=pa.array(_WORDS)))) and not (
             pa.types.is_boolean(kind) and set(texts.unique().to_pylist()) - {"true", "false"}
@@ -94,10 +94,12 @@ def _fits(column: pa.StringArray, kind: pa.DataType) -> bool:
         _cast(column, kind)
     except pa.ArrowInvalid:
         return False
-    return whole(column, kind) is not None or not any(misfit(text, kind) for text in _doubtful(column, kind))
+    return convert_lossless(column, kind) is not None or not any(
+        misfit(text, kind) for text in _candidates(column, kind)
+    )
 
 
-def wider(text: str, kind: pa.DataType) -> pa.DataType:
+def widened_type(text: str, kind: pa.DataType) -> pa.DataType:
     """A type for a column of `kind` in which `text` has turned up."""
     if pa.types.is_integer(kind):
         return next((k for k in (pa.int64(), pa.float64()) if text not in _WORDS and not misfit(text, k)), pa.string())
@@ -136,12 +138,12 @@ def misfit(text: str, kind: pa.DataType) -> str | None:
 def _not_whole(text: str) -> str | None:
     if _INTEGER.fullmatch(text):
         return "would lose its minus sign" if text == "-0" else None
-    return _spelled_oddly(text) or ("isn't an integer" if _NUMBER.fullmatch(text) else "isn't a number")
+    return _odd_spelling(text) or ("isn't an integer" if _NUMBER.fullmatch(text) else "isn't a number")
 
 
 def _not_number(text: str, kind: pa.DataType) -> str | None:
     if not _NUMBER.fullmatch(text):
-        return _spelled_oddly(text) or "isn't a number"
+        return _odd_spelling(text) or "isn't a number"
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -160,7 +162,7 @@ def _not_number(text: str, kind: pa.DataType) -> str | None:
     return None
 
 
-def _spelled_oddly(text: str) -> str | None:
+def _odd_spelling(text: str) -> str | None:
     if re.fullmatch(r"\+[0-9.]+(?:[eE][+-]?[0-9]+)?", text):
         return "would lose its plus sign"
     if re.fullmatch(r"-?0[0-9]+(?:\.[0-9]*)?", text):
@@ -191,8 +193,8 @@ def _cast(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
     t = pa.types
     if t.is_boolean(kind):
         true = pc.is_in(column, value_set=pa.array(_TRUE))
-        known = pc.or_(true, pc.is_in(column, value_set=pa.array(_FALSE)))
-        return pc.if_else(known, true, pa.scalar(None, pa.bool_()))
+        valid = pc.or_(true, pc.is_in(column, value_set=pa.array(_FALSE)))
+        return pc.if_else(valid, true, pa.scalar(None, pa.bool_()))
     if t.is_time(kind):
         stamps = pc.binary_join_element_wise("1970-01-01", column, " ").cast(pa.timestamp(kind.unit))
         return stamps.cast(kind)
@@ -211,7 +213,7 @@ def _unhexed(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def _vouched(column: pa.StringArray, values: pa.Array, kind: pa.DataType) -> bool:
+def _proven_lossless(column: pa.StringArray, values: pa.Array, kind: pa.DataType) -> bool:
     """Whether kernels can tell of the whole column that what Arrow's cast has taken is what the law takes.
 
     Arrow also takes leading zeros, plus signs, hex, digits past precision, and times without seconds.
@@ -249,25 +251,25 @@ def _plain_digits(column: pa.StringArray) -> bool:
     return bool(zero == plain) and not _any(pc.starts_with(column, "-0"))
 
 
-def _doubtful(column: pa.StringArray, kind: pa.DataType) -> list[str]:
+def _candidates(column: pa.StringArray, kind: pa.DataType) -> list[str]:
     """The distinct values that are to be looked at one by one."""
     texts = column.drop_null().unique()
     if pa.types.is_floating(kind):
         # Most long floats are spelled as Arrow spells them, and so are known to be kept.
         numbers = texts.filter(pc.match_substring_regex(texts, rf"^(?:{_NUMBER.pattern})$"))
-        kept = numbers.filter(pc.equal(numbers.cast(kind).cast(pa.string()), numbers))
-        past = pc.and_(pc.match_substring_regex(kept, r"^-?[0-9]+$"), pc.greater(pc.binary_length(kept), 15))
-        safe = kept.filter(pc.and_(pc.invert(past), pc.not_equal(kept, "-0")))
+        stable = numbers.filter(pc.equal(numbers.cast(kind).cast(pa.string()), numbers))
+        long = pc.and_(pc.match_substring_regex(stable, r"^-?[0-9]+$"), pc.greater(pc.binary_length(stable), 15))
+        safe = stable.filter(pc.and_(pc.invert(long), pc.not_equal(stable, "-0")))
         texts = texts.filter(pc.invert(pc.is_in(texts, value_set=safe)))
     elif shape := _regex(kind):
         # A word among numbers: the numbers are fine if they are fine without it.
         fitting = pc.match_substring_regex(texts, rf"^(?:{shape})$")
         shaped = texts.filter(fitting)
         with contextlib.suppress(pa.ArrowInvalid):
-            if _vouched(shaped, _cast(shaped, kind), kind):
+            if _proven_lossless(shaped, _cast(shaped, kind), kind):
                 texts = texts.filter(pc.invert(fitting))
-    found: list[str] = texts.to_pylist()
-    return found
+    candidates: list[str] = texts.to_pylist()
+    return candidates
 
 
 def _regex(kind: pa.DataType) -> str:
@@ -277,7 +279,7 @@ def _regex(kind: pa.DataType) -> str:
         return _INTEGER.pattern
     if t.is_decimal(kind):
         return _NUMBER.pattern
-    return _shape(kind).replace("(?!0000)", "") if t.is_temporal(kind) else ""  # which `_vouched` looks for
+    return _shape(kind).replace("(?!0000)", "") if t.is_temporal(kind) else ""  # which `_proven_lossless` looks for
 
 
 def _within_years(values: pa.TimestampArray) -> bool:

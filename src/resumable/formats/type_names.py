@@ -43,14 +43,14 @@ def parse_type(text: str) -> pa.DataType:
     word = " ".join(text.lower().split())
     if word in _TYPES:
         return _TYPES[word]
-    if found := _DECIMAL.fullmatch(word):
-        precision, scale = int(found[1]), int(found[2] or 0)
+    if match := _DECIMAL.fullmatch(word):
+        precision, scale = int(match[1]), int(match[2] or 0)
         if 1 <= precision <= 76 and scale <= precision:
             return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
-    if found := _STAMP.fullmatch(" ".join(text.split())):
-        return pa.timestamp(found[1], found[2])
-    if found := _CLOCK.fullmatch(word):
-        return pa.time32(found[1]) if found[1] in ("s", "ms") else pa.time64(found[1])
+    if match := _STAMP.fullmatch(" ".join(text.split())):
+        return pa.timestamp(match[1], match[2])
+    if match := _CLOCK.fullmatch(word):
+        return pa.time32(match[1]) if match[1] in ("s", "ms") else pa.time64(match[1])
     raise UsageError(
         f"{text!r} is no column type.",
         safe="Nothing was touched.",

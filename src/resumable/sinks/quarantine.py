@@ -160,7 +160,7 @@ class _QuarantineWriter:
             inode = self._file.newest(length)
             if inode is None or self._file.confirm(inode):
                 return
-            _take(self._file, inode, length)
+            _adopt(self._file, inode, length)
         empty = self._file.target.is_file() and not self._file.target.stat().st_size
         self._file.publish("replace" if empty else "fail")
 
@@ -172,25 +172,24 @@ def _length(last: Checkpoint) -> int:
 def _recover(file: PartialFile, length: int) -> None:
     inode = file.newest(length)
     if inode is not None:
-        _take(file, inode, length)
+        _adopt(file, inode, length)
     elif length:
-        raise file.gone()
+        raise file.missing_error()
     else:
-        inspect_target(file.target, "replace")
-        file.create()
+        file.create("replace")
 
 
-def _take(file: PartialFile, inode: int, length: int) -> None:
+def _adopt(file: PartialFile, inode: int, length: int) -> None:
     # The inner sink has fenced the old writer off already, so that it may live doesn't matter: it gets a copy.
-    if not file.take(inode, takeover=True):
-        raise file.gone()
-    if file.cut(length):
-        file.settle()
+    if not file.adopt(inode, takeover=True):
+        raise file.missing_error()
+    if file.truncate(length):
+        file.rename_copy()
 
 
 def _refuse(target: Path) -> None:
-    found = inspect_target(target, "replace")
-    if found is not None and found.st_size:
+    info = inspect_target(target, "replace")
+    if info is not None and info.st_size:
         raise TargetExists(
             f"{target} is there already: it may hold the rejected rows of an earlier run.",
             safe="Nothing was changed.",

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from resumable.arrow_types import plain, plain_array
 from resumable.checkpoint import Json
 from resumable.protocols import MAX_BYTES, MAX_ROWS, Batch
-from resumable.sources.frames import checked, refused, table
+from resumable.sources.frames import check_types, table, unreadable
 
 __all__ = ["ArrowSource"]
 
@@ -77,7 +77,7 @@ class ArrowSource:
         if self._table is not None:
             return _plain(self._table.schema)
         with _Opened(self._stream) as reader:
-            return _plain(checked(reader.schema))
+            return _plain(check_types(reader.schema))
 
     def read(self, schema: pa.Schema, position: Json, identity: dict[str, Json]) -> Generator[Batch, None, None]:
         """Batches after the position. Raises `SourceError` for a stream that is shorter, or has other columns, now."""
@@ -115,9 +115,9 @@ class _Opened:
             self.reader = made
         elif hasattr(made, "__arrow_c_stream__"):
             self.reader = pa.RecordBatchReader.from_stream(made)
-            checked(self.reader.schema, made)
+            check_types(self.reader.schema, made)
         else:
-            raise refused(
+            raise unreadable(
                 f"The callable gave a {type(made).__name__}, not an Arrow stream.", "Return a RecordBatchReader."
             )
         return self.reader
@@ -144,7 +144,7 @@ def _skipped(reader: pa.RecordBatchReader, start: int) -> Iterator[pa.RecordBatc
             yield batch.slice(left)
         left = max(left - batch.num_rows, 0)
     if left:
-        raise refused(
+        raise unreadable(
             f"The stream ended {left} rows before the {start} that had been read.", "Make the same stream again."
         )
 
@@ -171,14 +171,14 @@ def _cut(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _cast(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if rows.schema.names != schema.names:
-        raise refused(
+        raise unreadable(
             f"The columns are now {', '.join(rows.schema.names)}; they were {', '.join(schema.names)}.",
             "Give the same data again.",
         )
     try:
         arrays = [plain_array(array, field.type) for array, field in zip(rows.columns, schema, strict=True)]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise refused(f"A column can't be brought to its plain type: {error}.", "Cast it beforehand.") from error
+        raise unreadable(f"A column can't be brought to its plain type: {error}.", "Cast it beforehand.") from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

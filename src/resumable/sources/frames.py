@@ -24,7 +24,7 @@ import pyarrow as pa
 from resumable.arrow_types import plain
 from resumable.errors import SourceError
 
-__all__ = ["checked", "refused", "table"]
+__all__ = ["check_types", "table", "unreadable"]
 
 _ERRORS = (pa.ArrowException, TypeError, ValueError, OverflowError)
 _TEXT = "Turn it into text (.astype(str) in pandas), numbers or dates, or leave it out."
@@ -34,59 +34,59 @@ def table(data: Any) -> pa.Table:
     """The data as a table, without copying more than its form of storage demands. Raises `SourceError`."""
     name = f"{type(data).__module__}.{type(data).__name__}"
     if isinstance(data, pa.Table):
-        found = data
+        result = data
     elif isinstance(data, pa.RecordBatch):
-        found = pa.Table.from_batches([data])
+        result = pa.Table.from_batches([data])
     elif name.startswith("polars.") and hasattr(data, "collect"):
-        raise refused("A polars LazyFrame has no rows yet.", "Give frame.collect().")
+        raise unreadable("A polars LazyFrame has no rows yet.", "Give frame.collect().")
     elif name.startswith("pandas.") and hasattr(data, "iloc") and hasattr(data, "columns"):
-        found = _from_pandas(data)
+        result = _from_pandas(data)
     elif isinstance(data, pa.RecordBatchReader) or hasattr(data, "__next__") or not hasattr(data, "__arrow_c_stream__"):
-        once = isinstance(data, pa.RecordBatchReader) or hasattr(data, "__next__")
-        raise refused(
-            f"A {type(data).__name__} can be read only once, so a run over it couldn't be resumed."
-            if once
-            else f"A {type(data).__name__} isn't data in Arrow's form.",
+        what = f"A {type(data).__name__} isn't data in Arrow's form."
+        if isinstance(data, pa.RecordBatchReader) or hasattr(data, "__next__"):
+            what = f"A {type(data).__name__} can be read only once, so a run over it couldn't be resumed."
+        raise unreadable(
+            what,
             "Give a table or data frame, a file, or a callable that makes a new stream: ArrowSource(lambda: reader).",
         )
     else:
-        found = _from_stream(data)
-    names = found.schema.names
+        result = _from_stream(data)
+    names = result.schema.names
     if not names or len(set(names)) < len(names):
-        raise refused("The data has columns of the same name, or none.", "Give each column a name of its own.")
-    checked(found.schema, data)
-    return found
+        raise unreadable("The data has columns of the same name, or none.", "Give each column a name of its own.")
+    check_types(result.schema, data)
+    return result
 
 
-def checked(schema: pa.Schema, made_of: Any = None) -> pa.Schema:
+def check_types(schema: pa.Schema, made_of: Any = None) -> pa.Schema:
     """The schema, if what its types mean is known. `made_of`: the frame it is of, which may tell more."""
     if type(made_of).__module__.startswith("polars"):
         for name, kind in made_of.schema.items():
             if str(kind) == "Object":
-                raise _column(name, "holds Python objects, which polars gives away as addresses in memory", _TEXT)
+                raise _column_error(name, "holds Python objects, which polars gives away as addresses in memory", _TEXT)
     for field in schema:
-        unknown = _extension(field.type) or (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
-        if unknown and unknown != "arrow.json":
-            raise _column(field.name, f"is of type {unknown}, whose values only its author can read", _TEXT)
+        extension = _unknown_extension(field.type) or (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
+        if extension and extension != "arrow.json":
+            raise _column_error(field.name, f"is of type {extension}, whose values only its author can read", _TEXT)
     return schema
 
 
-def refused(what: str, do: str) -> SourceError:
+def unreadable(what: str, do: str) -> SourceError:
     """The error for data that can't be read."""
     return SourceError(what, safe="Nothing was changed.", do=do)
 
 
-def _column(name: object, what: str, do: str) -> SourceError:
-    return refused(f"Column {str(name)!r} {what}.", do)
+def _column_error(name: object, what: str, do: str) -> SourceError:
+    return unreadable(f"Column {str(name)!r} {what}.", do)
 
 
-def _extension(kind: pa.DataType) -> str:
+def _unknown_extension(kind: pa.DataType) -> str:
     """The name of an extension type in it that isn't understood."""
     kind = plain(kind)
     if isinstance(kind, pa.BaseExtensionType):
         return str(kind.extension_name)
     inner = (kind.field(i).type for i in range(kind.num_fields))
-    return next((name for name in map(_extension, inner) if name), "")
+    return next((name for name in map(_unknown_extension, inner) if name), "")
 
 
 def _from_stream(data: Any) -> pa.Table:
@@ -100,7 +100,7 @@ def _from_stream(data: Any) -> pa.Table:
         one = names[0] if isinstance(names, list) and len(names) == 1 else None
         why = f"can't be brought into Arrow's form: {error}"
         do = "Cast it to a type that Arrow has, such as Decimal(38, 0) or text."
-        raise (refused(f"The data {why}.", do) if one is None else _column(one, why, do)) from error
+        raise (unreadable(f"The data {why}.", do) if one is None else _column_error(one, why, do)) from error
 
 
 def _from_pandas(frame: Any) -> pa.Table:
@@ -111,30 +111,30 @@ def _from_pandas(frame: Any) -> pa.Table:
     for at, name in enumerate(frame.columns):
         values = frame.iloc[:, at]
         values = getattr(getattr(values, "cat", None), "categories", values)
-        if values.dtype == object and (what := _objects(values.dropna())):
-            raise _column(name, what, "Give its columns one type each.")
+        if values.dtype == object and (what := _altered_objects(values.dropna())):
+            raise _column_error(name, what, "Give its columns one type each.")
     try:
         return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     except _ERRORS as error:
         for at, name in enumerate(frame.columns):
-            _one(frame.iloc[:, [at]], name)
-        raise refused(
+            _raise_for_column(frame.iloc[:, [at]], name)
+        raise unreadable(
             f"The frame can't be brought into Arrow's form: {error}.", "Give its columns one type each."
         ) from error
 
 
-def _one(column: Any, name: object) -> None:
+def _raise_for_column(column: Any, name: object) -> None:
     """Raise, if this column is why the frame can't be converted."""
     try:
         pa.Table.from_pandas(column, preserve_index=False)
     except _ERRORS as error:
-        told = str(error) if isinstance(error, UnicodeError) else str(error.args[0])
-        raise _column(
-            name, f"can't be brought into Arrow's form: {told.rstrip('.')}", f"Give it one type. {_TEXT}"
+        reason = str(error) if isinstance(error, UnicodeError) else str(error.args[0])
+        raise _column_error(
+            name, f"can't be brought into Arrow's form: {reason.rstrip('.')}", f"Give it one type. {_TEXT}"
         ) from error
 
 
-def _objects(values: Iterable[Any]) -> str:
+def _altered_objects(values: Iterable[Any]) -> str:
     """What Arrow would alter among Python's objects, none of which is missing; "" if nothing."""
     kinds = {type(value) for value in values}
     families = {_family(kind) for kind in kinds}

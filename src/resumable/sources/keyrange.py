@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from resumable.checkpoint import Json
-from resumable.databases.keyset import Dialect, Key, Relation
+from resumable.databases.keyset import Key, Relation
+from resumable.databases.protocols import Reader
 from resumable.errors import SourceError
 
-__all__ = ["Opened", "key_range", "not_unique", "refuse_nulls", "refuse_twins", "renumbered", "shown"]
+__all__ = ["Opened", "key_range", "not_unique", "refuse_duplicate_keys", "refuse_nulls", "rowids_changed", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A database that is being read: its dialect, its connection in a transaction, what is read and by which key."""
+    """A database that is being read: its reader, its connection in a transaction, what is read and by which key."""
 
-    dialect: Dialect
+    reader: Reader
     driver: Any
     relation: Relation
     key: Key
@@ -37,8 +38,8 @@ def key_range(at: Opened, after: list[Json] | None, high: list[Json]) -> tuple[s
     conditions, parameters = [], []
     for than, values in ((">", after), ("<=", high)):
         if values is not None:
-            sql, bound = at.dialect.bind(at.driver, at.relation, at.key, values)
-            conditions.append(at.key.beyond(than, sql))
+            sql, bound = at.reader.bind(at.driver, at.relation, at.key, values)
+            conditions.append(at.key.compare(than, sql))
             parameters += bound
     return " AND ".join(conditions), parameters
 
@@ -46,7 +47,7 @@ def key_range(at: Opened, after: list[Json] | None, high: list[Json]) -> tuple[s
 def refuse_nulls(at: Opened) -> None:
     """A row with NULL in its key is beyond every comparison: it would be left out in silence."""
     for name, term in zip(at.key.names, at.key.terms, strict=True):
-        if not at.key.proven and at.dialect.one(
+        if not at.key.proven and at.reader.fetch_one(
             at.driver, f"SELECT 1 FROM {at.relation.sql} WHERE {term} IS NULL LIMIT 1", []
         ):
             raise SourceError(
@@ -56,13 +57,13 @@ def refuse_nulls(at: Opened) -> None:
             )
 
 
-def refuse_twins(at: Opened, after: list[Json] | None) -> None:
+def refuse_duplicate_keys(at: Opened, after: list[Json] | None) -> None:
     """More rows than one at the position: those after the first would be left out in silence."""
     if at.key.proven or after is None:
         return
-    sql, bound = at.dialect.bind(at.driver, at.relation, at.key, after)
-    query = f"SELECT count(*) FROM (SELECT 1 FROM {at.relation.sql} WHERE {at.key.beyond('=', sql)} LIMIT 2) AS twins"
-    row = at.dialect.one(at.driver, query, bound)
+    sql, bound = at.reader.bind(at.driver, at.relation, at.key, after)
+    query = f"SELECT count(*) FROM (SELECT 1 FROM {at.relation.sql} WHERE {at.key.compare('=', sql)} LIMIT 2) AS twins"
+    row = at.reader.fetch_one(at.driver, query, bound)
     if row is not None and row[0] > 1:
         raise not_unique(at.key, after)
 
@@ -77,12 +78,12 @@ def not_unique(key: Key, values: list[Json] | None) -> SourceError:
     )
 
 
-def renumbered(at: Opened, identity: dict[str, Json], position: Json) -> str | None:
+def rowids_changed(at: Opened, identity: dict[str, Json], position: Json) -> str | None:
     """VACUUM may give new rowids where nothing names them: then the rows behind the position aren't those read."""
-    if not at.key.hidden or position is None or at.key.stamp == identity["stamp"]:
+    if not at.key.hidden or position is None or at.key.schema_version == identity["schema_version"]:
         return None
-    row = at.dialect.one(
-        at.driver, f"SELECT count(*) FROM {at.relation.sql} WHERE {at.key.beyond('<=', ['?'])}", position["after"]
+    row = at.reader.fetch_one(
+        at.driver, f"SELECT count(*) FROM {at.relation.sql} WHERE {at.key.compare('<=', ['?'])}", position["after"]
     )
     if row is not None and row[0] != position["row"]:
         return (

@@ -21,7 +21,6 @@ lets nobody else commit, so one SQLite file can't be source and target at once.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
@@ -31,23 +30,32 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool
 
 from resumable.checkpoint import Json
+from resumable.databases import drivers
+from resumable.databases.driver_errors import translate
 from resumable.databases.identity import database_identity, table_identity
-from resumable.databases.keyset import Chunk, Dialect, Key, Misfit, Relation, choose, differences, is_query
-from resumable.databases.postgresql.read import Postgres
-from resumable.databases.sqlite.read import Sqlite
-from resumable.databases.urls import connect, lost, missing_file, opened, plain_url, reason, remedy, unreachable
+from resumable.databases.keyset import Chunk, Key, Relation, UnreadableValue, choose, differences, is_query
+from resumable.databases.protocols import Database
+from resumable.databases.traits import error_code
+from resumable.databases.urls import connect, missing_file, opened, plain_url, reason
 from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
 from resumable.protocols import Batch
-from resumable.sources.keyrange import Opened, key_range, not_unique, refuse_nulls, refuse_twins, renumbered, shown
+from resumable.sources.keyrange import (
+    Opened,
+    key_range,
+    not_unique,
+    refuse_duplicate_keys,
+    refuse_nulls,
+    rowids_changed,
+    shown,
+)
 
 __all__ = ["SqlSource"]
 
+_SAFE = "What was committed is safe."
 _LATIN = (
     "Its encoding is SQL_ASCII, so that only you know what its bytes mean. Read a query that says it, with --key: "
     "select ..., convert_from(convert(convert_to(column, 'SQL_ASCII'), 'LATIN1', 'UTF8'), 'SQL_ASCII') as column."
 )
-
-_DIALECTS: dict[str, type[Dialect]] = {"sqlite": Sqlite, "postgresql": Postgres}
 
 
 class SqlSource:
@@ -73,7 +81,7 @@ class SqlSource:
         self.what, self.schema_name = what, schema
         self.key = None if key is None else (key,) if isinstance(key, str) else tuple(key)
         dialect = self._engine.dialect
-        if dialect.name not in _DIALECTS or (dialect.name == "postgresql" and dialect.driver != "psycopg"):
+        if not drivers.can_read(dialect.name, dialect.driver):
             raise UsageError(
                 f"Tables of {dialect.name} can't be read through {dialect.driver!r}.",
                 safe="Nothing was touched.",
@@ -101,15 +109,21 @@ class SqlSource:
         """Columns, key, and its range now. Raises `SourceError` for what isn't there, or can't be read on from."""
         with self._open() as at:
             refuse_nulls(at)
-            found = self._face(at)
+            found = self._structure(at)
             high = self._end(at)
-            low = at.dialect.key_at(at.driver, at.relation, at.key, "") if high and _number(high) is not None else None
-            return {**found, "low": low, "high": high, "about": at.relation.about, "stamp": at.key.stamp}
+            low = at.reader.key_at(at.driver, at.relation, at.key, "") if high and _number(high) is not None else None
+            return {
+                **found,
+                "low": low,
+                "high": high,
+                "estimated_rows": at.relation.estimated_rows,
+                "schema_version": at.key.schema_version,
+            }
 
     def changed(self, identity: dict[str, Json], position: Json) -> str | None:
         """What differs in columns or key. Rows past the recorded range are no change: see `more`."""
         with self._open() as at:
-            return differences(identity, self._face(at)) or renumbered(at, identity, position)
+            return differences(identity, self._structure(at)) or rowids_changed(at, identity, position)
 
     def more(self, identity: dict[str, Json]) -> str | None:
         """In words, whether the key's range now ends elsewhere than at `identity`: a run over it is out of date."""
@@ -123,14 +137,14 @@ class SqlSource:
     def schema(self) -> pa.Schema:
         """The columns' types, as the database has them."""
         with self._open() as at:
-            return at.dialect.schema(at.driver, at.relation)
+            return at.reader.schema(at.driver, at.relation)
 
     def read(self, schema: pa.Schema, position: Json, identity: dict[str, Json]) -> Generator[Batch, None, None]:
         """Batches after `position`, up to the recorded key. Raises `SourceError`, `BadRow`, `SourceChanged`."""
         if identity["key"] and (identity["high"] is None or (position is not None and position["end"])):
             return
         with self._open() as at:
-            if what := differences(identity, self._face(at)) or renumbered(at, identity, position):
+            if what := differences(identity, self._structure(at)) or rowids_changed(at, identity, position):
                 raise SourceChanged(
                     f"{at.relation.name} has changed: {what}.",
                     safe="What was committed is safe.",
@@ -139,11 +153,11 @@ class SqlSource:
             after = None if position is None else position["after"]
             if position is not None or not at.key.proven:
                 refuse_nulls(at)
-                refuse_twins(at, after)
+                refuse_duplicate_keys(at, after)
             where, parameters = key_range(at, after, identity["high"]) if at.key.names else ("", [])
             row = 0 if position is None else position["row"]
             with contextlib.closing(
-                at.dialect.rows(at.driver, at.relation, at.key, schema, where, parameters)
+                at.reader.rows(at.driver, at.relation, at.key, schema, where, parameters)
             ) as chunks:
                 yield from _batches(at, chunks, row, identity)
 
@@ -175,30 +189,27 @@ class SqlSource:
         """A connection in a transaction, what it reads, and the key; closed at once when left."""
         if file := missing_file(self._engine.url):
             raise SourceError(f"There is no file {file}.", safe="Nothing was changed.", do="Check the database's path.")
-        driver: Any = None
+        database = drivers.find(self._engine.dialect.name)
+        assert database is not None  # looked at when the source was made
+        reader, driver = database.reader, None
         try:
             with opened(self._engine) as connection:
-                dialect = _DIALECTS[self._engine.dialect.name]()
-                driver = dialect.begin(connection)
+                driver = reader.begin(connection)
                 if self._own:
                     connection.detach()  # closed when left, instead of waiting in a pool
                 try:
-                    relation = dialect.relation(driver, self.what, self.schema_name)
-                    given = self._given(dialect, driver, relation)
-                    yield Opened(dialect, driver, relation, choose(relation, given))
+                    relation = reader.relation(driver, self.what, self.schema_name)
+                    key = self._named_key(database, driver, relation)
+                    yield Opened(reader, driver, relation, choose(relation, key))
                 finally:
                     with contextlib.suppress(Exception):  # a connection that broke has nothing left to end
                         driver.rollback()
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise self._told(error) from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] != "psycopg":
-                raise
-            raise self._told(error, broken=driver is not None and driver.broken) from error
+        except (SQLAlchemyError, OSError, database.traits.driver_error) as error:
+            raise self._translated(error, broken=getattr(driver, "broken", False)) from error
 
-    def _given(self, dialect: Dialect, driver: Any, relation: Relation) -> Key | None:
-        names = [column.name for column in relation.columns]
-        if len(set(map(dialect.fold, names))) < len(names) or not names:
+    def _named_key(self, database: Database, driver: Any, relation: Relation) -> Key | None:
+        names, same = [column.name for column in relation.columns], database.traits.normalize_identifier
+        if len(set(map(same, names))) < len(names) or not names:
             raise SourceError(
                 f"{relation.name} has columns of the same name, or none: {', '.join(names)}.",
                 safe="Nothing was changed.",
@@ -207,35 +218,29 @@ class SqlSource:
         if self.key is None:
             return None
         hidden = [name for own in relation.keys if own.hidden for name in own.names]
-        spelled = {dialect.fold(name): name for name in (*hidden, *names)}
-        if missing := [name for name in self.key if dialect.fold(name) not in spelled]:
+        spelled = {same(name): name for name in (*hidden, *names)}
+        if missing := [name for name in self.key if same(name) not in spelled]:
             raise SourceError(
                 f"{relation.name} has no column {', '.join(map(repr, missing))} to be its key.",
                 safe="Nothing was changed.",
                 do=f"Its columns are {', '.join(names)}.",
             )
-        return dialect.given(driver, relation, tuple(spelled[dialect.fold(name)] for name in self.key))
+        return database.reader.resolve_key(driver, relation, tuple(spelled[same(name)] for name in self.key))
 
-    def _told(self, error: Exception, *, broken: bool = False) -> ResumableError:
+    def _translated(self, error: Exception, *, broken: bool) -> ResumableError:
         """Our error for the database's."""
         url = self._engine.url
-        if broken or getattr(error, "connection_invalidated", False):
-            return lost(reason(error, url))
-        told = SourceError(
-            f"{' '.join(self.what.split())[:80]!r} can't be read from {plain_url(url)}: {reason(error, url)}.",
-            safe="What was committed is safe.",
-            do=_LATIN
-            if getattr(error, "sqlstate", None) == "22021"
-            else remedy(error) or "Check the database, the names and your permissions, then run the same again.",
-        )
-        told.transient = unreachable(error)
-        return told
+        do = "Check the database, the names and your permissions, then run the same again."
+        if error_code(error) == "22021":
+            do = _LATIN
+        what = f"{' '.join(self.what.split())[:80]!r} can't be read from {plain_url(url)}"
+        return translate(error, SourceError, what, reason(error, url), broken=broken, safe=_SAFE, do=do)
 
     def _end(self, at: Opened) -> list[Json] | None:
         """The greatest key there is; None if there are no rows, or no key."""
-        return at.dialect.key_at(at.driver, at.relation, at.key, " DESC") if at.key.names else None
+        return at.reader.key_at(at.driver, at.relation, at.key, " DESC") if at.key.names else None
 
-    def _face(self, at: Opened) -> dict[str, Json]:
+    def _structure(self, at: Opened) -> dict[str, Json]:
         """What of an identity can be told without looking at rows."""
         columns = [[column.name, column.declared] for column in at.relation.columns]
         what = at.relation.full or " ".join(self.what.split())
@@ -247,21 +252,21 @@ class SqlSource:
 
 def _batches(at: Opened, chunks: Iterator[Chunk], row: int, identity: dict[str, Json]) -> Iterator[Batch]:
     """The chunks as batches; one is read ahead: only then is it known that its last row has no twin, or was the last."""
-    held: Chunk | None = None
+    pending: Chunk | None = None
     try:
         for chunk in chunks:
-            if held is not None:
-                if not at.key.proven and held.last == chunk.first:
+            if pending is not None:
+                if not at.key.proven and pending.last == chunk.first:
                     raise not_unique(at.key, chunk.first)
-                yield _batch(held, row, identity, end=False)
-                row += held.rows.num_rows
+                yield _batch(pending, row, identity, end=False)
+                row += pending.rows.num_rows
             if chunk.repeated is not None:
                 raise not_unique(at.key, None)
-            held = chunk
-    except Misfit as misfit:
-        raise _bad(misfit, at, row + (held.rows.num_rows if held is not None else 0)) from None
-    if held is not None:
-        yield _batch(held, row, identity, end=True)
+            pending = chunk
+    except UnreadableValue as unreadable:
+        raise _bad(unreadable, at, row + (pending.rows.num_rows if pending is not None else 0)) from None
+    if pending is not None:
+        yield _batch(pending, row, identity, end=True)
 
 
 def _batch(chunk: Chunk, row: int, identity: dict[str, Json], *, end: bool) -> Batch:
@@ -285,21 +290,22 @@ def _fraction(last: list[Json], count: int, identity: dict[str, Json]) -> float 
         low, now, high = (_number(key) for key in (identity["low"], last, identity["high"]))
         if low is not None and now is not None and high is not None and low < high:
             return min(max((now - low) / (high - low), 0.0), 0.999)
-    return min(count / identity["about"], 0.999) if identity["about"] else None
+    rows = identity["estimated_rows"]
+    return min(count / rows, 0.999) if rows else None
 
 
 # ------------------------------------------------------------------------------------------- errors
 
 
-def _bad(misfit: Misfit, at: Opened, rows: int) -> BadRow:
-    value = repr(misfit.value)
-    key = f" at key {shown(misfit.key)}" if isinstance(misfit.key, tuple) and misfit.key else ""
+def _bad(unreadable: UnreadableValue, at: Opened, rows: int) -> BadRow:
+    value = repr(unreadable.value)
+    key = f" at key {shown(unreadable.key)}" if isinstance(unreadable.key, tuple) and unreadable.key else ""
     return BadRow(
-        f"Column {misfit.column!r} of {at.relation.name}{key} holds {value[:80]}, which {misfit.kind} can't hold as it is.",
-        row=rows + misfit.index + 1,
-        column=misfit.column,
+        f"Column {unreadable.column!r} of {at.relation.name}{key} holds {value[:80]}, which {unreadable.kind} can't hold as it is.",
+        row=rows + unreadable.index + 1,
+        column=unreadable.column,
         safe="What was committed is safe; nothing was published.",
-        do=f"Correct the row, or read a query that makes text of it, with --key: select ..., {_as_text(misfit.column)}.",
+        do=f"Correct the row, or read a query that makes text of it, with --key: select ..., {_as_text(unreadable.column)}.",
     )
 
 

@@ -33,8 +33,15 @@ def full_record(position: Json = None) -> Record:
         output_schema=schema,
         definition={"target": "postgresql://me@host/shop", "options": {"every": 1.0}},
         sessions=(Session(1.5, 2.25, 3),),
+        complete=True,
+        outcome="completed",
+        finished=True,
+        ended=1763900000.25,
         stopped_as="failed",
         error='it\'s "broken"',
+        previous=Checkpoint(number=5, rows=2, outcome="completed", finished=True, source={"size": 2}, schema=schema),
     )
     owner = Owner("host", "boot", "pid:[1]", 12, "345", 1.5)
-    return Record(1, checkpoint, ClaimId(1763900000001, "cd34"), owner, 9, 2.5, "pause", ClaimId(1, "x"))
+    return Record(
+        1, checkpoint, ClaimId(1763900000001, "cd34"), owner, 9, 2.5, "pause", ClaimId(1, "x"), consecutive_crashes=2
+    )

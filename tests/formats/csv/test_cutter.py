@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from resumable.errors import BadRow, SourceError
 from resumable.formats.csv.cutter import Cutter
-from resumable.formats.csv.records import Dialect
+from resumable.formats.csv.dialect import Dialect
 from resumable.protocols import Batch, Reject
 from resumable.sources.csv import CsvSource
 

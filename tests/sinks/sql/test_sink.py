@@ -32,7 +32,7 @@ from resumable.errors import (
 )
 from resumable.protocols import Reject
 from resumable.sinks.sql import ledger
-from resumable.sinks.sql.fencing import QUIET
+from resumable.sinks.sql.fencing import STALE_AFTER
 from resumable.sinks.sql.sink import SqlSink
 from resumable.sinks.sql.staging import staging_name
 from targets import Target, batch, claimant, crashing, load, start, terminate
@@ -142,7 +142,7 @@ def test_a_run_that_my_store_does_not_know_is_taken_over_only_when_it_is_dead(ta
         assert writer.last.number == 1
     with pytest.raises(AlreadyRunning, match="elsewhere"):
         sink.open(claimant(4), new)
-    target.do(f"UPDATE resumable_ledger SET touched = touched - {QUIET}")
+    target.do(f"UPDATE resumable_ledger SET updated_at = updated_at - {STALE_AFTER}")
     with crashing(sink.open(claimant(5), new)) as writer:
         assert writer.last.number == 1
     with (
@@ -354,7 +354,7 @@ def test_a_runner_that_was_stopped_inside_its_transaction_is_ended_by_the_next(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds the ledger row: its connection, recorded there, is ended by the claim that may take it."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "100ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "100ms")
     target, sink = Target(postgres), SqlSink(postgres, "orders")
     stuck = start(sink, SCHEMA)
     with contextlib.closing(stuck._c):
@@ -374,7 +374,7 @@ def test_a_runner_that_was_stopped_while_it_writes_does_not_keep_the_next_from_p
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds locks on staging only; it is fenced off, so its connection may go."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "100ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "100ms")
     target, sink = Target(postgres), SqlSink(postgres, "orders")
     stuck = start(sink, SCHEMA)
     with contextlib.closing(stuck._c):
@@ -392,7 +392,7 @@ def test_a_locked_sqlite_database_is_said_with_the_runner_that_the_ledger_names(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite has nobody to ask: wait a while, then say who had it last."""
-    monkeypatch.setattr("resumable.databases.sqlite.write.WAIT", 0.2)
+    monkeypatch.setattr("resumable.databases.sqlite.session.WAIT", 0.2)
     target, sink = Target(sqlite_url), SqlSink(sqlite_url, "orders")
     with start(sink, SCHEMA) as writer:
         last = writer.last
@@ -411,7 +411,7 @@ def test_a_lock_on_the_target_is_waited_for_in_turns_and_then_named(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Publishing gives up with the backend that holds the table; later it succeeds."""
-    monkeypatch.setattr("resumable.databases.postgresql.write.PATIENCE", "50ms")
+    monkeypatch.setattr("resumable.databases.postgresql.session.LOCK_TIMEOUT", "50ms")
     target = Target(postgres)
     target.do("CREATE TABLE orders (id bigint, name text)")
     sink, engine = SqlSink(postgres, "orders", if_exists="append"), connect(postgres)
@@ -779,7 +779,7 @@ def test_the_ledger_says_who_and_when_by_the_database_s_clock(target: Target) ->
         writer.write(batch(part(1, 3)))
         writer.commit(writer.last.next(rows=3))
         [(name, epoch, number, age)] = target.all(
-            f"SELECT name, epoch, number, {writer._c.dialect.now} - touched FROM {ledger.NAME}"
+            f"SELECT name, epoch, number, {writer._c.traits.clock} - updated_at FROM {ledger.NAME}"
         )
         assert (name, epoch, number) == ("upload-orders", 1, 2)
         assert 0 <= age < 60

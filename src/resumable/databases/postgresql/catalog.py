@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from resumable.databases.connection import Connection
+from resumable.databases.executor import Executor
 from resumable.databases.relations import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.databases.types import arrow_type, declared_type
 
-__all__ = ["TABLE", "describe", "features", "quoted", "shape"]
+__all__ = ["TABLE", "PostgresqlCatalog", "quoted"]
 
 TABLE = "(SELECT t.oid FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :t AND n.nspname = :s)"
 
@@ -49,12 +49,25 @@ JOIN pg_class pt ON pt.oid = c.confrelid JOIN pg_namespace pn ON pn.oid = pt.rel
 WHERE c.contype = 'f' AND {TABLE} IN (c.conrelid, c.confrelid)
 """
 
-# The table's own primary key is part of its structure; a default, an index, a trigger, a policy isn't.
+# The table's own primary key is part of its structure; a default, an index, a trigger, a policy isn't. Nor is what is
+# set on the table itself, and would be lost with it.
 _DEPENDENTS = f"""
-SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid)
+SELECT pg_describe_object(d.classid, d.objid, d.objsubid)
 FROM pg_depend d LEFT JOIN pg_constraint k ON d.classid = CAST('pg_constraint' AS regclass) AND k.oid = d.objid
 WHERE d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid = {TABLE} AND d.deptype IN ('n', 'a')
   AND NOT (k.oid IS NOT NULL AND k.conrelid = d.refobjid AND k.contype IN ('p', 'n'))
+UNION SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d JOIN pg_class t ON t.oid = {TABLE}
+  WHERE d.refclassid = CAST('pg_type' AS regclass) AND d.refobjid = t.reltype AND d.deptype = 'n'
+UNION SELECT x.what FROM pg_class t, LATERAL (VALUES
+    ('row level security', t.relrowsecurity OR t.relforcerowsecurity),
+    ('storage parameters', t.reloptions IS NOT NULL),
+    ('a replica identity', t.relreplident <> 'd'),
+    ('a table that is unlogged', t.relpersistence <> 'p'),
+    ('comments', EXISTS (SELECT FROM pg_description o
+                         WHERE o.objoid = t.oid AND o.classoid = CAST('pg_class' AS regclass))),
+    ('settings of columns', EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum > 0
+                                    AND (a.attoptions IS NOT NULL OR coalesce(a.attstattarget, -1) >= 0)))
+  ) AS x (what, there) WHERE t.oid = {TABLE} AND x.there
 ORDER BY 1
 """
 
@@ -70,9 +83,52 @@ FROM pg_class t WHERE t.oid = {TABLE}
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
-def describe(c: Connection, name: str) -> Table:
+class PostgresqlCatalog:
+    """See `Catalog`."""
+
+    def kind(self, c: Executor, name: str) -> str:
+        kind = c.sql(
+            "SELECT t.relkind FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace"
+            " WHERE t.relname = :name AND n.nspname = :schema",
+            name=name,
+            schema=c.schema_of(name),
+        ).scalar()
+        words = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "i": "index"}
+        if kind:
+            return words.get(kind, "sequence" if kind == "S" else "relation")
+        other = c.sql(
+            "SELECT 1 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+            " WHERE t.typname = :name AND n.nspname = :schema AND t.typcategory <> 'A'",
+            name=name,
+            schema=c.schema_of(name),
+        ).scalar()
+        return "type" if other else ""
+
+    def tables(self, c: Executor, prefix: str) -> list[str]:
+        query = (
+            "SELECT tablename FROM pg_tables WHERE schemaname = :schema AND starts_with(tablename, :prefix)"
+            " AND pg_has_role(tableowner, 'USAGE')"
+        )
+        return [name for (name,) in c.sql(query, schema=c.beside, prefix=prefix)]
+
+    def describe(self, c: Executor, name: str) -> Table:
+        return _describe(c, name)
+
+    def features(self, c: Executor, name: str) -> Features:
+        here: dict[str, Any] = {"t": name, "s": c.schema_of(name)}
+        x = c.sql(_STRUCTURE, **here).one()
+        dependents = [str(what) for (what,) in c.sql(_DEPENDENTS, **here)]
+        if not x.own:
+            dependents.append("another role that owns it")
+        return Features(x.oid, {"columns": list(x.columns), "grants": x.acl}, tuple(dependents))
+
+    def shape(self, c: Executor, name: str) -> object:
+        return c.sql(_SHAPE, t=name, s=c.schema_of(name)).scalar()
+
+
+def _describe(c: Executor, name: str) -> Table:
     """The table, as the catalogs tell it."""
-    here: dict[str, Any] = {"t": name, "s": c.space(name)}
+    here: dict[str, Any] = {"t": name, "s": c.schema_of(name)}
     columns = tuple(
         Column(
             name=x.attname,
@@ -109,21 +165,6 @@ def _words(declared: str) -> tuple[str, ...]:
     return ("infinity", "-infinity") if declared.startswith(("date", "timestamp")) else ()
 
 
-def features(c: Connection, name: str) -> Features:
-    """The table's OID, its columns and grants, and what the catalogs say depends on it."""
-    here: dict[str, Any] = {"t": name, "s": c.space(name)}
-    x = c.sql(_STRUCTURE, **here).one()
-    dependents = [str(what) for (what,) in c.sql(_DEPENDENTS, **here)]
-    if not x.own:
-        dependents.append("another role that owns it")
-    return Features(x.oid, {"columns": list(x.columns), "grants": x.acl}, tuple(dependents))
-
-
-def shape(c: Connection, name: str) -> object:
-    """The table's OID and columns; None if it is gone."""
-    return c.sql(_SHAPE, t=name, s=c.space(name)).scalar()
-
-
-def quoted(c: Connection, schema: str, name: str) -> str:
+def quoted(c: Executor, schema: str, name: str) -> str:
     """A name with its schema, for SQL."""
     return f"{c.quote(schema)}.{c.quote(name)}"

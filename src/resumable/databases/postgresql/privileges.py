@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resumable.databases.connection import Connection
+from resumable.databases.executor import Executor
 from resumable.databases.relations import Layout, Refusal
 
-__all__ = ["barred", "hidden", "ledgers", "lent", "refused", "withheld"]
+__all__ = ["PostgresqlPrivileges", "no_usable_schema"]
 
 LEDGER = ("SELECT", "INSERT", "UPDATE", "DELETE")
 """SELECT ... FOR UPDATE needs UPDATE; terminate and undo need DELETE."""
@@ -53,18 +53,66 @@ class Lack:
     owner: str
 
 
-def barred(c: Connection, ledger: str, name: str, mode: str) -> Refusal | None:
-    """Why this user may not use the ledger that is there; for a new run (`mode`) with all else that it would lack."""
-    there = _relations(c, _NAMED, name=ledger, s=c.beside)
-    found = [lack for at in there for lack in (*_schema(c, c.beside, "USAGE"), *_on(c, at, LEDGER))]
-    if not found:
+class PostgresqlPrivileges:
+    """See `Privileges`."""
+
+    def missing_for_run(self, c: Executor, layout: Layout) -> Refusal | None:
+        """Why this user may not do what a new run needs."""
+        table, name = layout.table, layout.table.name if layout.table else ""
+        found = [*_run(c, name, layout.mode)]
+        if table is not None:
+            (at,) = _relations(c, _NAMED, name=name, s=c.schema)
+            oid, columns = at.oid, layout.columns
+            if layout.mode == "replace":
+                if heirs := [f"{x.nspname}.{x.relname}" for x in _relations(c, _HEIRS, oid=oid)]:
+                    why = f"{', '.join(heirs)} inherits from {name!r}, and a replace would delete its rows too"
+                    return Refusal(why, "Use if_exists='append' or 'upsert', or another table.")
+                found += [lack for child in _relations(c, _REFERRERS, oid=oid) for lack in _on(c, child, ("SELECT",))]
+            for sequence in _relations(c, _SUPPLIED, oid=oid, columns=columns):
+                found += _on(c, sequence, ("SELECT", "UPDATE"), "SEQUENCE")  # to move it on
+            for sequence in _relations(c, _DEFAULTS, oid=oid, columns=columns):
+                found += _on(c, sequence, ("USAGE",), "SEQUENCE", or_else="UPDATE")
+        return _told(c, found, name) if found else None
+
+    def missing_for_ledger(self, c: Executor, ledger: str, name: str, mode: str) -> Refusal | None:
+        """Why this user may not use the ledger that is there; for a new run (`mode`) with all else that it would lack."""
+        there = _relations(c, _NAMED, name=ledger, s=c.beside)
+        found = [lack for at in there for lack in (*_schema(c, c.beside, "USAGE"), *_on(c, at, LEDGER))]
+        if not found:
+            return None
+        if mode:
+            found = [*_run(c, name, mode), *(lack for lack in found if "SCHEMA" not in lack.grant)]
+        return _told(c, found, name)
+
+    def missing_for_staging(self, c: Executor, staging: str) -> Refusal | None:
+        """Why this user may not go on with a staging table that is there: only its owner can publish or drop it."""
+        for at in _relations(c, "t.relname = :name AND n.nspname = :s AND NOT pg_has_role(t.relowner, 'USAGE')",
+                             name=staging, s=c.schema_of(staging)):  # fmt: skip
+            return Refusal(
+                f"its rows lie in a table of the role {at.owner!r}, which alone may publish or drop it",
+                f"Go on as {at.owner}; or have that role lent, by a superuser: GRANT {c.quote(at.owner)} TO {_me(c)}; Then run the same again.",
+            )
         return None
-    if mode:
-        found = [*_run(c, name, mode), *(lack for lack in found if "SCHEMA" not in lack.grant)]
-    return _told(c, found, name)
+
+    def is_shared(self, c: Executor, ledger: str) -> bool:
+        """Whether a table is another role's, or was granted to others by hand: not by default privileges."""
+        query = (
+            "SELECT NOT pg_has_role(t.relowner, 'USAGE') OR EXISTS ("
+            "SELECT g.grantee, g.privilege_type FROM aclexplode(t.relacl) g WHERE g.grantee <> t.relowner EXCEPT"
+            " SELECT g.grantee, g.privilege_type FROM pg_default_acl d, aclexplode(d.defaclacl) g WHERE d.defaclobjtype = 'r'"
+            " AND d.defaclrole = t.relowner AND d.defaclnamespace IN (0, t.relnamespace))"
+            " FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :name AND n.nspname = :s"
+        )
+        return bool(c.sql(query, name=ledger, s=c.schema_of(ledger)).scalar())
+
+    def schemas_with(self, c: Executor, ledger: str) -> list[str]:
+        """The other schemas in which there is a table of that name that this user may read."""
+        found = _relations(c, "t.relname = :name AND n.nspname <> :s AND t.relkind = 'r' AND"
+            " has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')", name=ledger, s=c.beside)  # fmt: skip
+        return [at.nspname for at in found]
 
 
-def hidden(c: Connection) -> Refusal | None:
+def no_usable_schema(c: Executor) -> Refusal | None:
     """Why no schema of the search_path can be used, where one of them is there."""
     query = (
         "SELECT nspname FROM pg_namespace WHERE :one = 1 AND nspname = ANY(string_to_array(replace(replace("
@@ -74,56 +122,7 @@ def hidden(c: Connection) -> Refusal | None:
     return _told(c, found, "") if found else None
 
 
-def refused(c: Connection, layout: Layout) -> Refusal | None:
-    """Why this user may not do what a new run needs."""
-    table, name = layout.table, layout.table.name if layout.table else ""
-    found = [*_run(c, name, layout.mode)]
-    if table is not None:
-        (at,) = _relations(c, _NAMED, name=name, s=c.schema)
-        oid, columns = at.oid, layout.columns
-        if layout.mode == "replace":
-            if heirs := [f"{x.nspname}.{x.relname}" for x in _relations(c, _HEIRS, oid=oid)]:
-                why = f"{', '.join(heirs)} inherits from {name!r}, and a replace would delete its rows too"
-                return Refusal(why, "Use if_exists='append' or 'upsert', or another table.")
-            found += [lack for child in _relations(c, _REFERRERS, oid=oid) for lack in _on(c, child, ("SELECT",))]
-        for sequence in _relations(c, _SUPPLIED, oid=oid, columns=columns):
-            found += _on(c, sequence, ("SELECT", "UPDATE"), "SEQUENCE")  # to move it on
-        for sequence in _relations(c, _DEFAULTS, oid=oid, columns=columns):
-            found += _on(c, sequence, ("USAGE",), "SEQUENCE", or_else="UPDATE")
-    return _told(c, found, name) if found else None
-
-
-def withheld(c: Connection, staging: str) -> Refusal | None:
-    """Why this user may not go on with a staging table that is there: only its owner can publish or drop it."""
-    for at in _relations(c, "t.relname = :name AND n.nspname = :s AND NOT pg_has_role(t.relowner, 'USAGE')",
-                         name=staging, s=c.space(staging)):  # fmt: skip
-        return Refusal(
-            f"its rows lie in a table of the role {at.owner!r}, which alone may publish or drop it",
-            f"Go on as {at.owner}; or have that role lent, by a superuser: GRANT {c.quote(at.owner)} TO {_me(c)}; Then run the same again.",
-        )
-    return None
-
-
-def lent(c: Connection, name: str) -> bool:
-    """Whether a table is another role's, or was granted to others by hand: not by default privileges."""
-    query = (
-        "SELECT NOT pg_has_role(t.relowner, 'USAGE') OR EXISTS ("
-        "SELECT g.grantee, g.privilege_type FROM aclexplode(t.relacl) g WHERE g.grantee <> t.relowner EXCEPT"
-        " SELECT g.grantee, g.privilege_type FROM pg_default_acl d, aclexplode(d.defaclacl) g WHERE d.defaclobjtype = 'r'"
-        " AND d.defaclrole = t.relowner AND d.defaclnamespace IN (0, t.relnamespace))"
-        " FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.relname = :name AND n.nspname = :s"
-    )
-    return bool(c.sql(query, name=name, s=c.space(name)).scalar())
-
-
-def ledgers(c: Connection, name: str) -> list[str]:
-    """The other schemas in which there is a table of that name that this user may read."""
-    found = _relations(c, "t.relname = :name AND n.nspname <> :s AND t.relkind = 'r' AND"
-        " has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')", name=name, s=c.beside)  # fmt: skip
-    return [at.nspname for at in found]
-
-
-def _run(c: Connection, name: str, mode: str) -> Iterator[Lack]:
+def _run(c: Executor, name: str, mode: str) -> Iterator[Lack]:
     """What a new run into `name` lacks."""
     yield from _schema(c, c.beside, "USAGE", "CREATE")
     there = _relations(c, _NAMED, name=name, s=c.schema)
@@ -133,11 +132,11 @@ def _run(c: Connection, name: str, mode: str) -> Iterator[Lack]:
         yield from _on(c, at, TABLE.get(mode, ()))
 
 
-def _relations(c: Connection, condition: str, **values: Any) -> list[Any]:
+def _relations(c: Executor, condition: str, **values: Any) -> list[Any]:
     return list(c.sql(f"{_FIND}{condition} ORDER BY 2, 3", **values))
 
 
-def _schema(c: Connection, schema: str | None, *rights: str) -> list[Lack]:
+def _schema(c: Executor, schema: str | None, *rights: str) -> list[Lack]:
     query = (
         "SELECT has_schema_privilege(n.oid, :right), pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE nspname = :s"
     )
@@ -150,7 +149,7 @@ def _schema(c: Connection, schema: str | None, *rights: str) -> list[Lack]:
     return [Lack(f"may not {doing} schema {schema!r}", grant, owners[0])]
 
 
-def _on(c: Connection, at: Any, rights: Sequence[str], kind: str = "TABLE", *, or_else: str = "") -> list[Lack]:
+def _on(c: Executor, at: Any, rights: Sequence[str], kind: str = "TABLE", *, or_else: str = "") -> list[Lack]:
     query = f"SELECT has_{kind.lower()}_privilege(CAST(:oid AS oid), :right)"
     end = f", {or_else}" if or_else else ""  # one that does as well
     lack = [right for right in rights if not c.sql(query, oid=at.oid, right=right + end).scalar()]
@@ -161,11 +160,11 @@ def _on(c: Connection, at: Any, rights: Sequence[str], kind: str = "TABLE", *, o
     return [Lack(what, f"GRANT {', '.join(lack)} ON {kind} {named} TO {_me(c)};", at.owner)]
 
 
-def _me(c: Connection) -> str:
+def _me(c: Executor) -> str:
     return c.quote(str(c.sql("SELECT current_user").scalar_one()))
 
 
-def _told(c: Connection, found: Sequence[Lack], name: str) -> Refusal:
+def _told(c: Executor, found: Sequence[Lack], name: str) -> Refusal:
     owners = dict.fromkeys("the database's owner" if x.owner == "pg_database_owner" else x.owner for x in found)
     do = f"Have it granted, by {' and '.join(owners)} or a superuser: {' '.join(x.grant for x in found)} Then run the same again"
     closed = c.beside == c.schema and any("create tables" in x.what for x in found)

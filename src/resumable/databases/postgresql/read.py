@@ -3,12 +3,13 @@
 COPY's text is exact: under the settings below each value prints so that it casts back to itself, NULL is an unquoted
 nothing and `""` the empty string. The protocol sends one message a row, so nothing has to look for record ends.
 A key's value is the text that PostgreSQL prints, bound back as `CAST('text' AS its type)`.
-What Arrow can't hold is a `Misfit`: NaN in a numeric column, an infinite date, years before 1 or after 9999.
+What Arrow can't hold is a `UnreadableValue`: NaN in a numeric column, an infinite date, years before 1 or after 9999.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,13 +17,25 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from resumable.checkpoint import Json
-from resumable.databases.keyset import Chunk, Column, Key, Misfit, Relation, is_query, unknown
+from resumable.databases.halving import failing_rows
+from resumable.databases.keyset import (
+    Chunk,
+    Key,
+    Relation,
+    SourceColumn,
+    UnreadableValue,
+    is_query,
+    no_such_table,
+    quote_name,
+)
+from resumable.databases.postgresql.namespace import PostgresqlNamespace
+from resumable.databases.postgresql.traits import POSTGRESQL
 from resumable.databases.tables import full_name, locate
 from resumable.databases.types import arrow_type, declared_type
 from resumable.errors import SourceError
 from resumable.protocols import MAX_BYTES, MAX_ROWS
 
-__all__ = ["Postgres"]
+__all__ = ["PostgresqlReader"]
 
 _SETTINGS = {
     "client_encoding": "UTF8",
@@ -55,10 +68,8 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND CASE WHEN %s::text IS NULL THEN
 ORDER BY 1 LIMIT 1000"""
 
 
-class Postgres:
-    """The PostgreSQL dialect of keyset reading, through psycopg 3."""
-
-    name = "postgresql"
+class PostgresqlReader:
+    """See `Reader`. Through psycopg 3."""
 
     def begin(self, connection: Any) -> Any:
         """Begin a read-only transaction with one snapshot and the settings under which text is exact."""
@@ -74,11 +85,14 @@ class Postgres:
         if is_query(what):
             sql = f"({what.strip().rstrip(';')}\n) AS q"
             return Relation("the query", sql, self._columns(driver, sql), is_query=True)
-        where = locate(self.name, lambda sql, *values: driver.execute(sql, values or None).fetchall(), what, schema)
+        names = PostgresqlNamespace(lambda sql, *values: driver.execute(sql, values or None).fetchall())
+        where = locate(POSTGRESQL, names, what, schema)
         if where.schema is None or not where.there:
             space = schema if schema is not None else None if where.table == what else where.schema
             known = [name for (name,) in driver.execute(_NAMES, (space, space))]
-            raise unknown(where.table, known, "the database's search path" if space is None else f"schema {space!r}")
+            raise no_such_table(
+                where.table, known, "the database's search path" if space is None else f"schema {space!r}"
+            )
         sql = f"{_quote(where.schema)}.{_quote(where.table)}"
         oid, whole, about = driver.execute(_TABLE, (sql,)).fetchone()
         keys = [
@@ -87,23 +101,19 @@ class Postgres:
             if full
         ]
         guess = int(about) if about > 0 else None
-        full = full_name(self.name, where.schema, where.table)
+        full = full_name(POSTGRESQL, where.schema, where.table)
         return Relation(where.table, sql, self._columns(driver, sql), tuple(keys), guess, full=full, note=where.note)
 
-    def _columns(self, driver: Any, sql: str) -> tuple[Column, ...]:
+    def _columns(self, driver: Any, sql: str) -> tuple[SourceColumn, ...]:
         result = driver.execute(f"SELECT * FROM {sql} LIMIT 0").pgresult
         kinds = [(result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
         if not names:
             return ()
         asked = ", ".join(f"pg_catalog.format_type({oid}, {mod})" for oid, mod in kinds)
-        return tuple(map(Column, names, driver.execute(f"SELECT {asked}").fetchone()))
+        return tuple(map(SourceColumn, names, driver.execute(f"SELECT {asked}").fetchone()))
 
-    def fold(self, name: str) -> str:
-        """See `Dialect.fold`."""
-        return name
-
-    def given(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
+    def resolve_key(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
         """The key that the caller names."""
         proven = any(set(own.names) == set(names) for own in relation.keys)
         return Key(names, tuple(map(_quote, names)), "given key", proven=proven)
@@ -111,7 +121,7 @@ class Postgres:
     def schema(self, driver: Any, relation: Relation) -> pa.Schema:
         """Each column's type as the database has it, so that nothing has to be inferred."""
         return pa.schema(
-            (c.name, arrow_type(declared_type(c.declared, self.name), self.name)) for c in relation.columns
+            (c.name, arrow_type(declared_type(c.declared, "postgresql"), "postgresql")) for c in relation.columns
         )
 
     def bind(self, driver: Any, relation: Relation, key: Key, values: list[Json]) -> tuple[list[str], list[Any]]:
@@ -123,7 +133,7 @@ class Postgres:
         texts = [bytes(quote(value.encode())).decode() for value in values]
         return [f"CAST({text} AS {kinds[name]})" for name, text in zip(key.names, texts, strict=True)], []
 
-    def one(self, driver: Any, sql: str, parameters: list[Any]) -> tuple[Any, ...] | None:
+    def fetch_one(self, driver: Any, sql: str, parameters: list[Any]) -> tuple[Any, ...] | None:
         """The first row of a small query."""
         row: tuple[Any, ...] | None = driver.execute(sql).fetchone()
         return row
@@ -132,7 +142,7 @@ class Postgres:
         """The first key in that direction, as text."""
         # Without names of their own these texts would take the columns' names, and ORDER BY would sort the texts.
         texts = ", ".join(f"CAST({term} AS text) AS resumable_{i}" for i, term in enumerate(key.terms))
-        row = self.one(driver, f"SELECT {texts} FROM {relation.sql} ORDER BY {key.order(direction)} LIMIT 1", [])
+        row = self.fetch_one(driver, f"SELECT {texts} FROM {relation.sql} ORDER BY {key.order(direction)} LIMIT 1", [])
         return None if row is None else list(row)
 
     def rows(
@@ -159,9 +169,7 @@ class Postgres:
 
 
 def _quote(name: str) -> str:
-    if not name or "\0" in name:
-        raise SourceError(f"{name!r} can't be a name in PostgreSQL.", safe="Nothing was changed.", do="Check the name.")
-    return '"' + name.replace('"', '""') + '"'
+    return quote_name(POSTGRESQL, name)
 
 
 # ------------------------------------------------------------------------------------------ COPY to Arrow
@@ -232,31 +240,28 @@ def _repeated(columns: list[pa.Array]) -> int | None:
     return None if index < 0 else index + 1
 
 
-def _misfit(text: bytes, schema: pa.Schema, places: list[int]) -> Misfit | None:
+def _misfit(text: bytes, schema: pa.Schema, places: list[int]) -> UnreadableValue | None:
     """The first value that can't be read as its column's type, by halving each column that can't be read whole."""
     raw = _read(text, [pa.binary()] * len(schema))
     found: tuple[int, int] | None = None
     for place, field in enumerate(schema):
         values = raw.column(place).to_pylist()
-        low, high = 0, len(values)
-        if _fits(values, field):
-            continue
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if _fits(values[low:middle], field) else (low, middle)
-        found = min(found or (low, place), (low, place))
+        first = next(failing_rows(0, len(values), partial(_failure, values, field)), None)
+        if first is not None:
+            found = min(found or (first[0], place), (first[0], place))
     if found is None:
         return None
     index, place = found
     key = tuple(raw.column(i)[index].as_py().decode(errors="replace") for i in places)
     value = raw.column(place)[index].as_py().decode(errors="replace")
-    return Misfit(index, schema.field(place).name, value, schema.field(place).type, key)
+    return UnreadableValue(index, schema.field(place).name, value, schema.field(place).type, key)
 
 
-def _fits(values: list[bytes | None], field: pa.Field) -> bool:
-    quoted = (b"" if value is None else b'"' + value.replace(b'"', b'""') + b'"' for value in values)
+def _failure(values: list[bytes | None], field: pa.Field, start: int, stop: int) -> Exception | None:
+    """Why some of these values can't be read as the field's type; None if all can."""
+    quoted = (b"" if value is None else b'"' + value.replace(b'"', b'""') + b'"' for value in values[start:stop])
     try:
         _parse(b"\n".join(quoted) + b"\n", pa.schema([field]))
-    except (pa.ArrowInvalid, ValueError):
-        return False
-    return True
+    except (pa.ArrowInvalid, ValueError) as error:
+        return error
+    return None

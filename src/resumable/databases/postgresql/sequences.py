@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from resumable.databases.connection import Connection
+from resumable.databases.executor import Executor
+from resumable.databases.inserting import savepoint
 from resumable.databases.postgresql.catalog import TABLE, quoted
 
 __all__ = ["Counter", "move", "sequences"]
@@ -48,13 +49,13 @@ class Counter:
     owned: bool
 
 
-def sequences(c: Connection, name: str) -> list[Counter]:
+def sequences(c: Executor, name: str) -> list[Counter]:
     """The sequences behind the table's columns: identities, serials, and other defaults of nextval."""
-    found = c.sql(_SEQUENCES, t=name, s=c.space(name))
+    found = c.sql(_SEQUENCES, t=name, s=c.schema_of(name))
     return [Counter(column, quoted(c, schema, q), *rest) for column, schema, q, *rest in found]
 
 
-def move(c: Connection, sequence: Counter, staged: str) -> None:
+def move(c: Executor, sequence: Counter, staged: str) -> None:
     """Move the sequence past the staged values, if it isn't already."""
     extreme, past = ("max", ">") if sequence.step > 0 else ("min", "<")
     behind = (
@@ -77,17 +78,17 @@ class _Busy(Exception):
 
 
 @contextlib.contextmanager
-def _briefly(c: Connection) -> Iterator[None]:
+def _briefly(c: Executor) -> Iterator[None]:
     """Raises `_Busy` soon where a lock can't be had; nothing is left of what was done."""
     wait = "SELECT set_config('lock_timeout', :wait, true)"
     try:
-        with c.savepoint("resumable_brief"):
+        with savepoint(c, "resumable_brief"):
             before = c.sql("SELECT current_setting('lock_timeout')").scalar_one()
             c.sql(wait, wait=BRIEF)
             yield
             c.sql(wait, wait=before)
     except DBAPIError as error:
-        if not c.dialect.locked(error):
+        if not c.traits.is_locked(error):
             raise
         raise _Busy from None
 

@@ -12,10 +12,10 @@ from decimal import Decimal, InvalidOperation
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resumable.databases.limits import Odd, first, no_time, years
+from resumable.databases.limits import Mask, first, no_time, years
 from resumable.databases.relations import Column
 
-__all__ = ["copied", "odd", "takes"]
+__all__ = ["copied", "takes", "unrepresentable"]
 
 _NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SPECIAL = r"(?i)^(?:nan|-?inf(?:inity)?)$"
@@ -24,7 +24,7 @@ _MOMENT = re.compile(r"(date|timestamp)(?:\((\d)\))?( with time zone)?.*")
 
 
 def takes(kind: pa.DataType, column: Column) -> bool:
-    """Whether the column keeps such values as they are, but for those that `odd` finds."""
+    """Whether the column keeps such values as they are, but for those that `unrepresentable` finds."""
     t = pa.types
     if not _NUMERIC.fullmatch(column.declared):
         return False
@@ -32,15 +32,15 @@ def takes(kind: pa.DataType, column: Column) -> bool:
     return bool(t.is_floating(kind) or (column.type == pa.string() and (t.is_integer(kind) or t.is_decimal(kind))))
 
 
-def odd(column: pa.Array, declared: Column | None) -> Odd:
-    """See `Dialect.odd`."""
+def unrepresentable(column: pa.Array, declared: Column | None) -> Mask:
+    """See `Loader.unrepresentable`."""
     if column.type != pa.string():
         return first(_number(column, declared), _rounded(column, declared), years(column, 1), no_time(column))
     nul = pc.match_substring(column, "\0"), "holds a NUL character, which PostgreSQL can't keep"
     return first(nul, _number(column, declared), _long(column, declared), _moment(column, declared))
 
 
-def _number(column: pa.Array, declared: Column | None) -> Odd:
+def _number(column: pa.Array, declared: Column | None) -> Mask:
     """What a numeric column would round off, or what is no number; Arrow has looked at its own decimals."""
     numeric = _NUMERIC.fullmatch(declared.declared) if declared else None
     if numeric is None or declared is None or (column.type == declared.type and column.type != pa.string()):
@@ -71,14 +71,14 @@ def _kept(text: str, scale: int | None) -> bool:
     return scale is None or -(exponent + zeros) <= scale
 
 
-def _long(column: pa.Array, declared: Column | None) -> Odd:
+def _long(column: pa.Array, declared: Column | None) -> Mask:
     limit = re.fullmatch(r"character(?: varying)?\((\d+)\)", declared.declared) if declared else None
     if limit is None or declared is None:  # over-long blanks would be cut off without a word
         return None
     return pc.greater(pc.utf8_length(column), int(limit[1])), f"is longer than {declared.declared}"
 
 
-def _moment(column: pa.Array, declared: Column | None) -> Odd:
+def _moment(column: pa.Array, declared: Column | None) -> Mask:
     """Texts in a column of dates that PostgreSQL might read otherwise than they are meant, or round off."""
     if declared is None or declared.type == pa.string() or not declared.words:
         return None
@@ -91,7 +91,7 @@ def _moment(column: pa.Array, declared: Column | None) -> Odd:
     return pc.invert(pc.match_substring_regex(column, shape)), f"isn't written as {declared.declared} is here"
 
 
-def _rounded(column: pa.Array, declared: Column | None) -> Odd:
+def _rounded(column: pa.Array, declared: Column | None) -> Mask:
     """Fractions of a second that `timestamp(3)` and the like would round off."""
     digits = re.match(r"time(?:stamp)?\((\d)\)", declared.declared) if declared else None
     if digits is None or not (pa.types.is_timestamp(column.type) or pa.types.is_time64(column.type)):

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from resumable.databases.connection import Connection
+from resumable.databases.executor import Executor
 from resumable.databases.identifiers import SAME, fold
 from resumable.databases.relations import Column, Features, Foreign, Referrer, Table, Unique
+from resumable.databases.sqlite.traits import affinity, schema_table
 from resumable.databases.types import arrow_type, declared_type
 
-__all__ = ["affinity", "checks", "declaration", "describe", "features", "master"]
+__all__ = ["SqliteCatalog", "checks", "declaration"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -22,19 +23,37 @@ _TOKEN = re.compile(
 )
 
 
-def affinity(declared: str) -> str:
-    """How SQLite treats values in a column declared so (https://sqlite.org/datatype3.html, 3.1)."""
-    d = fold(declared)
-    if "int" in d:
-        return "INTEGER"
-    if "char" in d or "clob" in d or "text" in d:
-        return "TEXT"
-    if "blob" in d or not d or d == "any":
-        return "BLOB"
-    return "REAL" if "real" in d or "floa" in d or "doub" in d else "NUMERIC"
+class SqliteCatalog:
+    """See `Catalog`."""
+
+    def kind(self, c: Executor, name: str) -> str:
+        return _kind(c, name)
+
+    def tables(self, c: Executor, prefix: str) -> list[str]:
+        return _tables(c, prefix)
+
+    def describe(self, c: Executor, name: str) -> Table:
+        return _describe(c, name)
+
+    def features(self, c: Executor, name: str) -> Features:
+        return _features(c, name)
+
+    def shape(self, c: Executor, name: str) -> object:
+        return c.sql(f"PRAGMA {_at(c)}schema_version").scalar_one()
 
 
-def describe(c: Connection, name: str) -> Table:
+def _kind(c: Executor, name: str) -> str:
+    rows = c.sa.exec_driver_sql(f"SELECT type FROM {schema_table(c.schema)} WHERE {SAME}", (name,)).all()
+    kinds = [kind for (kind,) in rows if kind != "trigger"]
+    return str(kinds[0]) if kinds else ""
+
+
+def _tables(c: Executor, prefix: str) -> list[str]:
+    query = f"SELECT name FROM {schema_table(c.schema)} WHERE type = 'table' AND substr(name, 1, ?) = ?"
+    return [name for (name,) in c.sa.exec_driver_sql(query, (len(prefix), prefix))]
+
+
+def _describe(c: Executor, name: str) -> Table:
     """The table, as PRAGMAs tell it."""
     infos = c.sql(f"PRAGMA {_at(c)}table_xinfo({c.quote(name)})").all()
     primary = tuple(info[1] for info in sorted((i for i in infos if i[5]), key=lambda i: i[5]))
@@ -69,16 +88,11 @@ def describe(c: Connection, name: str) -> Table:
     return Table(name, tuple(columns), primary, tuple(uniques), tuple(_foreign(c, name)), tuple(_referrers(c, name)))
 
 
-def _at(c: Connection) -> str:
+def _at(c: Executor) -> str:
     return f"{c.quote(c.schema)}."
 
 
-def master(c: Connection) -> str:
-    """SQLite's catalog of the schema in use, for SQL."""
-    return "sqlite_temp_master" if c.schema == "temp" else f"{_at(c)}sqlite_master"
-
-
-def _keys(c: Connection, name: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], str]]:
+def _keys(c: Executor, name: str) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], str]]:
     """The table's foreign keys: parent, columns, the parent's columns, what happens on delete."""
     keys: dict[int, list[Any]] = {}
     for row in c.sql(f"PRAGMA {_at(c)}foreign_key_list({c.quote(name)})").all():
@@ -95,26 +109,26 @@ def _keys(c: Connection, name: str) -> Iterator[tuple[str, tuple[str, ...], tupl
             yield parent, tuple(part[3] for part in parts), parents, action
 
 
-def _foreign(c: Connection, name: str) -> Iterator[Foreign]:
+def _foreign(c: Executor, name: str) -> Iterator[Foreign]:
     if not c.sql("PRAGMA foreign_keys").scalar_one():
         return  # not enforced, and so not ours to enforce
     for parent, columns, parents, _ in _keys(c, name):
-        if c.dialect.kind(c, parent) == "table":
+        if _kind(c, parent) == "table":
             yield Foreign(columns, c.qualified(parent), parents, fold(parent) == fold(name))
 
 
-def _referrers(c: Connection, name: str) -> Iterator[Referrer]:
-    for child in c.dialect.tables(c, ""):
+def _referrers(c: Executor, name: str) -> Iterator[Referrer]:
+    for child in _tables(c, ""):
         for parent, columns, parents, action in _keys(c, child):
             if fold(parent) == fold(name) != fold(child):
                 # With defer_foreign_keys every constraint is checked at COMMIT.
                 yield Referrer(c.qualified(child), columns, parents, action, deferrable=True)
 
 
-def features(c: Connection, name: str) -> Features:
+def _features(c: Executor, name: str) -> Features:
     """The statement that would make the table, and what speaks of it. SQLite has no identity of tables."""
     statement, dependents = None, []
-    query = f"SELECT type, name, tbl_name, sql FROM {master(c)} WHERE sql IS NOT NULL ORDER BY type, name"
+    query = f"SELECT type, name, tbl_name, sql FROM {schema_table(c.schema)} WHERE sql IS NOT NULL ORDER BY type, name"
     for kind, what, table, sql in c.sa.exec_driver_sql(query).all():
         if kind == "table" and fold(what) == fold(name):
             statement = sql
@@ -128,21 +142,21 @@ def _mentions(statement: str, name: str) -> bool:
     return any(fold(n[1:-1] if n[0] in '"`[' else n) == fold(name) for n in names)
 
 
-def declaration(c: Connection, column: Column, *, given: bool, key: bool) -> str:
+def declaration(c: Executor, column: Column, *, supplied: bool, key: bool) -> str:
     """A staging column like an existing table's: without its key, and NOT NULL only where it is supplied."""
-    required = " NOT NULL" if given and (key or not column.nullable) else ""
-    default = f" DEFAULT ({column.default})" if column.default and not given else ""
+    required = " NOT NULL" if supplied and (key or not column.nullable) else ""
+    default = f" DEFAULT ({column.default})" if column.default and not supplied else ""
     return f"{c.quote(column.name)} {_declared(c, column)}{required}{default}"
 
 
-def _declared(c: Connection, column: Column) -> str:
+def _declared(c: Executor, column: Column) -> str:
     plain = re.fullmatch(r"[A-Za-z_][\w ]*(?:\([\d, +-]+\))?|", column.declared)
     return column.declared if plain else c.quote(column.declared)
 
 
-def checks(c: Connection, table: Table) -> list[str]:
+def checks(c: Executor, table: Table) -> list[str]:
     """The table's CHECK constraints, but for those over computed columns."""
-    query = f"SELECT sql FROM {master(c)} WHERE type = 'table' AND {SAME}"
+    query = f"SELECT sql FROM {schema_table(c.schema)} WHERE type = 'table' AND {SAME}"
     text = c.sa.exec_driver_sql(query, (table.name,)).scalar() or ""
     computed = {fold(column.name) for column in table.columns if column.generated}
     return [check for check, names in _checks(text) if not names & computed]

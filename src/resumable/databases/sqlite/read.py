@@ -2,7 +2,7 @@
 
 SQLite's types belong to values, not columns. A column's Arrow type is what its declaration means, if the first
 `SAMPLE` rows agree; else what these rows are: integers, numbers, blobs, or text (numbers among text are printed so that
-they read back as they were). A later value that doesn't fit is a `Misfit`, never altered.
+they read back as they were). A later value that doesn't fit is a `UnreadableValue`, never altered.
 A key's value is kept as SQLite has it: integers and text as they are, `{"float": hex}`, `{"bytes": base64}`.
 """
 
@@ -19,14 +19,25 @@ import sqlalchemy as sa
 
 from resumable.checkpoint import Json
 from resumable.databases.identifiers import fold
-from resumable.databases.keyset import Chunk, Column, Key, Misfit, Relation, is_query, unknown
+from resumable.databases.keyset import (
+    Chunk,
+    Key,
+    Relation,
+    SourceColumn,
+    UnreadableValue,
+    is_query,
+    no_such_table,
+    quote_name,
+)
+from resumable.databases.sqlite.namespace import SqliteNamespace
 from resumable.databases.sqlite.to_arrow import array, fits, natural
+from resumable.databases.sqlite.traits import SQLITE, schema_table
 from resumable.databases.tables import full_name, locate
+from resumable.databases.traits import Traits
 from resumable.databases.types import arrow_type, declared_type
-from resumable.errors import SourceError
 from resumable.protocols import MAX_BYTES, MAX_ROWS
 
-__all__ = ["Sqlite"]
+__all__ = ["SqliteReader"]
 
 SAMPLE = 1_000
 """Rows that are looked at before a run to see whether values are what their columns declare."""
@@ -34,10 +45,11 @@ STEP = 256
 """Rows fetched at once: enough for speed."""
 
 
-class Sqlite:
-    """The SQLite dialect of keyset reading."""
+class SqliteReader:
+    """See `Reader`."""
 
-    name = "sqlite"
+    def __init__(self, traits: Traits) -> None:
+        self._traits = traits
 
     def begin(self, connection: Any) -> Any:
         """Begin a transaction; its first SELECT takes the snapshot."""
@@ -51,29 +63,30 @@ class Sqlite:
         if is_query(what):
             sql = f"({what.strip().rstrip(';')}\n) AS q"
             return Relation("the query", sql, _query_columns(driver, sql), is_query=True)
-        where = locate(self.name, lambda sql, *values: driver.execute(sql, values).fetchall(), what, schema)
+        names = SqliteNamespace(lambda sql, *values: driver.execute(sql, values).fetchall())
+        where = locate(self._traits, names, what, schema)
         if where.schema is None or not where.there:
             space = schema if schema is not None else None if where.table == what else where.schema
             known = _tables(driver, space)
-            raise unknown(where.table, known, "the database" if space is None else f"database {space!r}")
+            raise no_such_table(where.table, known, "the database" if space is None else f"database {space!r}")
         space, table = where.schema, where.table
         sql = f"{_quote(space)}.{_quote(table)}"
         info = driver.execute(f"PRAGMA {_quote(space)}.table_xinfo({_quote(table)})").fetchall()
-        columns = tuple(Column(name, declared) for _, name, declared, _, _, _, hidden in info if hidden != 1)
-        plain = driver.execute(f"SELECT 1 FROM {_master(space)} WHERE type = 'table' AND name = ?", (table,)).fetchone()
+        columns = tuple(SourceColumn(name, declared) for _, name, declared, _, _, _, hidden in info if hidden != 1)
+        plain = driver.execute(
+            f"SELECT 1 FROM {schema_table(space)} WHERE type = 'table' AND name = ?", (table,)
+        ).fetchone()
         keys = _keys(driver, space, table, info) if plain else ()
-        return Relation(table, sql, columns, keys, full=full_name(self.name, space, fold(table)), note=where.note)
+        return Relation(table, sql, columns, keys, full=full_name(self._traits, space, fold(table)), note=where.note)
 
-    def fold(self, name: str) -> str:
-        """See `Dialect.fold`."""
-        return fold(name)
-
-    def given(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
+    def resolve_key(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
         """The key that the caller names."""
         for own in relation.keys:
             if sorted(own.names) == sorted(names) and own.proven:
                 terms = dict(zip(own.names, own.terms, strict=True))
-                return Key(names, tuple(terms[name] for name in names), "given key", own.proven, own.hidden, own.stamp)
+                return Key(
+                    names, tuple(terms[name] for name in names), "given key", own.proven, own.hidden, own.schema_version
+                )
         return Key(names, tuple(map(_quote, names)), "given key")
 
     def schema(self, driver: Any, relation: Relation) -> pa.Schema:
@@ -90,7 +103,7 @@ class Sqlite:
         """Question marks, and the values as SQLite had them."""
         return ["?"] * len(values), [_from_json(value) for value in values]
 
-    def one(self, driver: Any, sql: str, parameters: list[Any]) -> tuple[Any, ...] | None:
+    def fetch_one(self, driver: Any, sql: str, parameters: list[Any]) -> tuple[Any, ...] | None:
         """The first row of a small query."""
         row: tuple[Any, ...] | None = driver.execute(sql, parameters).fetchone()
         return row
@@ -98,7 +111,7 @@ class Sqlite:
     def key_at(self, driver: Any, relation: Relation, key: Key, direction: str) -> list[Json] | None:
         """The first key in that direction."""
         sql = f"SELECT {', '.join(key.terms)} FROM {relation.sql} ORDER BY {key.order(direction)} LIMIT 1"
-        row = self.one(driver, sql, [])
+        row = self.fetch_one(driver, sql, [])
         return None if row is None else [_to_json(value) for value in row]
 
     def rows(
@@ -133,16 +146,10 @@ class Sqlite:
 
 
 def _quote(name: str) -> str:
-    if not name or "\0" in name:
-        raise SourceError(f"{name!r} can't be a name in SQLite.", safe="Nothing was changed.", do="Check the name.")
-    return '"' + name.replace('"', '""') + '"'
+    return quote_name(SQLITE, name)
 
 
 # ------------------------------------------------------------------------------------ tables and keys
-
-
-def _master(space: str) -> str:
-    return "sqlite_temp_master" if fold(space) == "temp" else f"{_quote(space)}.sqlite_master"
 
 
 def _spaces(driver: Any, schema: str | None) -> list[str]:
@@ -153,7 +160,7 @@ def _spaces(driver: Any, schema: str | None) -> list[str]:
 
 def _tables(driver: Any, schema: str | None) -> list[str]:
     sql = "SELECT name FROM {} WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
-    return [name for space in _spaces(driver, schema) for (name,) in driver.execute(sql.format(_master(space)))]
+    return [name for space in _spaces(driver, schema) for (name,) in driver.execute(sql.format(schema_table(space)))]
 
 
 def _keys(driver: Any, space: str, table: str, info: list[tuple[Any, ...]]) -> tuple[Key, ...]:
@@ -179,8 +186,8 @@ def _keys(driver: Any, space: str, table: str, info: list[tuple[Any, ...]]) -> t
     if primary and not own:  # INTEGER PRIMARY KEY is the rowid itself, and has no index
         own.append(Key((primary[0],), (_quote(primary[0]),), "primary key", proven=True))
     if rowid is not None:
-        (stamp,) = driver.execute(f"PRAGMA {place}schema_version").fetchone()  # VACUUM adds one
-        uniques.append(Key((rowid,), (rowid,), "rowid", proven=True, hidden=True, stamp=stamp))
+        (version,) = driver.execute(f"PRAGMA {place}schema_version").fetchone()  # VACUUM adds one
+        uniques.append(Key((rowid,), (rowid,), "rowid", proven=True, hidden=True, schema_version=version))
     return (*own, *uniques)
 
 
@@ -203,7 +210,7 @@ def _rowid(driver: Any, space: str, table: str, taken: set[str]) -> str | None:
     return None
 
 
-def _query_columns(driver: Any, sql: str) -> tuple[Column, ...]:
+def _query_columns(driver: Any, sql: str) -> tuple[SourceColumn, ...]:
     """A query's columns; a view that nobody else sees tells which of them come from a declared column."""
     names = [part[0] for part in driver.execute(f"SELECT * FROM {sql} LIMIT 0").description]
     # SQLite tells columns of one name apart by itself; whether it meant them so, only their author knows.
@@ -217,7 +224,7 @@ def _query_columns(driver: Any, sql: str) -> tuple[Column, ...]:
         pass
     finally:
         driver.execute("DROP VIEW IF EXISTS temp.resumable_query")
-    return tuple(map(Column, names, declared))
+    return tuple(map(SourceColumn, names, declared))
 
 
 # --------------------------------------------------------------------------------------------- values
@@ -240,16 +247,16 @@ def _loose(meant: sa.types.TypeEngine[Any]) -> bool:
 
 def _chunk(columns: list[list[Any]], schema: pa.Schema, places: list[int], proven: bool) -> Chunk:
     keys = [columns[i] for i in places]
-    found: list[Misfit] = []
+    found: list[UnreadableValue] = []
     arrays: list[pa.Array] = []
     for values, field in zip(columns, schema, strict=False):  # a hidden key comes last
         try:
             arrays.append(array(values, field))
-        except Misfit as misfit:
+        except UnreadableValue as misfit:
             found.append(misfit)
     if found:
         bad = min(found, key=lambda misfit: misfit.index)
-        raise Misfit(bad.index, bad.column, bad.value, bad.kind, tuple(values[bad.index] for values in keys))
+        raise UnreadableValue(bad.index, bad.column, bad.value, bad.kind, tuple(values[bad.index] for values in keys))
     repeated = None
     if not proven:
         ordered = zip(*keys, strict=True)

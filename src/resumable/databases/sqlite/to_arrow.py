@@ -1,4 +1,4 @@
-"""SQLite's values as Arrow arrays: exact, or a `Misfit` that says which value doesn't fit."""
+"""SQLite's values as Arrow arrays: exact, or a `UnreadableValue` that says which value doesn't fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resumable.databases.keyset import Misfit
+from resumable.databases.halving import failing_rows
+from resumable.databases.keyset import UnreadableValue
 
 __all__ = ["array", "fits", "natural"]
 
@@ -36,15 +37,14 @@ def fits(values: _Values, kind: pa.DataType) -> bool:
 
 
 def array(values: _Values, field: pa.Field) -> pa.Array:
-    """The values as an array of the field's type. Raises `Misfit` for the first that doesn't fit."""
+    """The values as an array of the field's type. Raises `UnreadableValue` for the first that doesn't fit."""
     try:
         return _convert(values, field.type)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
-        low, high = 0, len(values)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(values[low:middle], field.type) else (low, middle)
-        raise Misfit(low, field.name, values[low], field.type) from None
+        row, _ = next(
+            failing_rows(0, len(values), lambda start, stop: not fits(values[start:stop], field.type) or None)
+        )
+        raise UnreadableValue(row, field.name, values[row], field.type) from None
 
 
 def _convert(values: _Values, kind: pa.DataType) -> pa.Array:

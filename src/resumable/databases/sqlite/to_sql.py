@@ -7,19 +7,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resumable.databases.limits import Odd, first, no_time, years
+from resumable.databases.limits import Mask, first, no_time, years
 from resumable.databases.relations import Column
-from resumable.databases.sqlite.catalog import affinity
+from resumable.databases.sqlite.traits import affinity
 
-__all__ = ["kept", "odd"]
+__all__ = ["to_sql", "unrepresentable"]
 
 
-def odd(column: pa.Array, declared: Column | None) -> Odd:
-    """See `Dialect.odd`."""
+def unrepresentable(column: pa.Array, declared: Column | None) -> Mask:
+    """See `Loader.unrepresentable`."""
     return first(_altered(column, declared), years(column, 1, 9999), no_time(column))
 
 
-def _altered(column: pa.Array, declared: Column | None) -> Odd:
+def _altered(column: pa.Array, declared: Column | None) -> Mask:
     kind, mask, why = column.type, None, ""
     if pa.types.is_floating(kind):
         mask, why = pc.is_nan(column), "is NaN, which SQLite would keep as NULL"
@@ -32,7 +32,7 @@ def _altered(column: pa.Array, declared: Column | None) -> Odd:
     return None if mask is None else (mask, why)
 
 
-def kept(column: pa.Array) -> list[Any]:
+def to_sql(column: pa.Array) -> list[Any]:
     """The values as SQLite keeps them."""
     kind = column.type
     if pa.types.is_boolean(kind):

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from resumable.formats.csv.cutter import LINE_END
+from resumable.formats.csv.dialect import Dialect
 from resumable.formats.csv.options import CsvFormat
-from resumable.formats.csv.records import Dialect
 
 __all__ = ["HEAD", "header_advice", "is_numbers", "names_option", "shape_advice"]
 

@@ -104,8 +104,8 @@ def _kind(head: bytes) -> str:
         return "html"
     if _XML.match(text):
         return "xml"
-    if found := _JSON.match(text):
-        return "jsonl" if found[1] else "json"
+    if json := _JSON.match(text):
+        return "jsonl" if json[1] else "json"
     if text and not text.strip(b"\0"):
         return "nul"
     # Letters of UTF-16 and UTF-32 have bytes that are NUL in every second, or three of four places.

@@ -2,7 +2,7 @@ r"""Where a block of CSV is to be cut, and which lines in it a quote has spoiled
 
 Laws kept here:
 
-* A record is read as `csv.reader` reads it (records.py), if it ends within `limit` bytes, and if behind each closing
+* A record is read as `csv.reader` reads it (dialect.py), if it ends within `limit` bytes, and if behind each closing
   quote of a field that goes over a line's end comes the delimiter, a line end, or blanks and then one of them. Else
   most likely a stray quote was taken for an opening one: the record's first line is spoiled, and it alone. The next
   record begins behind it.
@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from resumable.formats.csv.records import Dialect
+from resumable.formats.csv.dialect import Dialect
 
 __all__ = ["LINE_END", "Block", "Cutter", "Spoiled"]
 
@@ -131,8 +131,8 @@ class Cutter:
 
         "" and how far nothing of that is to be found. May be past `data`, where that was seen before.
         """
-        known = self._begin <= offset + at < self._at
-        if not known or (not self._what and self._at < offset + len(data)):
+        remembered = self._begin <= offset + at < self._at
+        if not remembered or (not self._what and self._at < offset + len(data)):
             what, stop = self._follow(data, at, final=final)
             self._begin, self._at, self._what = offset + at, offset + stop, what
         return self._what, self._at - offset  # type: ignore[return-value]
@@ -157,7 +157,7 @@ class Cutter:
 
     def _line_end(self, data: bytes, at: int, *, final: bool) -> tuple[int, int]:
         """Where the line's content ends, and where the next line begins; 0 and 0 if that can't be known yet."""
-        found = LINE_END.search(data, at)
-        if found and (final or found.end() < len(data) or found.group() != b"\r"):
-            return found.span()
+        match = LINE_END.search(data, at)
+        if match and (final or match.end() < len(data) or match.group() != b"\r"):
+            return match.span()
         return (len(data), len(data)) if final else (0, 0)

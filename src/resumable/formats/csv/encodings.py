@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from typing import BinaryIO
 
-from resumable.files.fingerprint import read_at
 from resumable.formats.csv.options import single_bytes
+from resumable.formats.protocols import ReadableFile
 
 __all__ = ["encoding_advice"]
 
@@ -39,29 +38,30 @@ _ASCII = bytes(range(128))
 _STRAY = re.compile("[\udc80-\udcff]")
 
 
-def encoding_advice(file: BinaryIO, path: str, size: int, field: bytes) -> str:
+def encoding_advice(file: ReadableFile, field: bytes) -> str:
     """What to say instead of the encoding that couldn't read `field`: to be read after "Begin anew with "; maybe ""."""
-    high, letters, strays = _survey(file, size)
+    high, letters, strays = _survey(file)
     if letters > strays:
         return ""  # UTF-8, and a few bytes that aren't
     shown = re.search(rb"\w*[\x80-\xff]+[\w\x80-\xff]*", field)
     example = shown.group()[:30] if shown else field[:30]
-    guess = _guess(read_at(file, 0, min(size, _GUESS)))
+    guess = _guess(file.read(0, min(file.size, _GUESS)))
     if guess and not single_bytes(guess):
         name = guess.replace("_", "-").upper()
-        return f"a copy in UTF-8: `iconv -f {name} -t UTF-8 {shlex.quote(path)} > utf8.csv`"
+        return f"a copy in UTF-8: `iconv -f {name} -t UTF-8 {shlex.quote(file.path)} > utf8.csv`"
     names = [name for name in _reading(high) if name != guess]
-    found = ([guess] if guess and _odd(guess, high) is not None else []) + names
-    ways = [f"encoding={name!r} (--encoding {name}) reads {example.decode(name)!r}" for name in found[:3]]
-    whole = "the file" if size <= _LOOK else f"its first {_LOOK:,} bytes"
+    if guess and _odd_letters(guess, high) is not None:
+        names.insert(0, guess)
+    ways = [f"encoding={name!r} (--encoding {name}) reads {example.decode(name)!r}" for name in names[:3]]
+    whole = "the file" if file.size <= _LOOK else f"its first {_LOOK:,} bytes"
     return f"the encoding that gives the right letters. Of those that read {whole}, {'; '.join(ways)}"
 
 
-def _survey(file: BinaryIO, size: int) -> tuple[bytes, int, int]:
+def _survey(file: ReadableFile) -> tuple[bytes, int, int]:
     """Which bytes past ASCII there are, and how many letters past ASCII and how many stray bytes UTF-8 sees."""
     high, letters, strays, at = b"", 0, 0, 0
-    while at < min(size, _LOOK):
-        data = read_at(file, at, min(_STEP, size - at))
+    while at < min(file.size, _LOOK):
+        data = file.read(at, min(_STEP, file.size - at))
         if not data:
             break
         at += len(data)
@@ -69,23 +69,23 @@ def _survey(file: BinaryIO, size: int) -> tuple[bytes, int, int]:
         high += bytes(set(more))
         if not data.isascii():
             text = data.decode("utf-8", "surrogateescape")
-            found = len(_STRAY.findall(text))
-            strays += found
-            letters += len(text) - len(text.encode("ascii", "ignore")) - found
+            stray = len(_STRAY.findall(text))
+            strays += stray
+            letters += len(text) - len(text.encode("ascii", "ignore")) - stray
     return bytes(sorted(high)), letters, strays
 
 
 def _reading(high: bytes) -> list[str]:
     """The common encodings that read these bytes, the likeliest first; of those that read them alike only one."""
-    found: dict[str, tuple[int, str]] = {}
+    ways: dict[str, tuple[int, str]] = {}
     for name in COMMON:
-        odd = _odd(name, high)
+        odd = _odd_letters(name, high)
         if odd is not None:
-            found.setdefault(high.decode(name), (odd, name))
-    return [name for _, name in sorted(found.values(), key=lambda way: way[0])]
+            ways.setdefault(high.decode(name), (odd, name))
+    return [name for _, name in sorted(ways.values(), key=lambda way: way[0])]
 
 
-def _odd(name: str, high: bytes) -> int | None:
+def _odd_letters(name: str, high: bytes) -> int | None:
     """How many of the bytes are no letters in that encoding; None if it can't read them, or only as controls."""
     try:
         text = high.decode(name)

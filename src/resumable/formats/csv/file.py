@@ -1,4 +1,4 @@
-"""An open CSV file: what its columns are called, where its rows begin, and whole records from any offset.
+"""A CSV file: what its columns are called, where its rows begin, and whole records from any offset.
 
 A file that is shorter than it was is `SourceChanged`; one that is no CSV file, or whose header names nothing, is
 `SourceError`.
@@ -6,17 +6,13 @@ A file that is shorter than it was is `SourceChanged`; one that is no CSV file, 
 
 from __future__ import annotations
 
-import os
-from types import TracebackType
-from typing import Self
-
 from resumable.errors import SourceChanged, SourceError
-from resumable.files.fingerprint import checksum, open_file, read_at
 from resumable.formats.csv.advice import HEAD, header_advice, is_numbers
 from resumable.formats.csv.content import BOM, foreign
 from resumable.formats.csv.cutter import LINE_END, Block, Cutter, Spoiled
 from resumable.formats.csv.encodings import encoding_advice
-from resumable.formats.csv.options import CsvFormat, listed, usage
+from resumable.formats.csv.options import CsvFormat, quoted_list, usage_error
+from resumable.formats.protocols import ReadableFile
 
 __all__ = ["CsvFile"]
 
@@ -24,36 +20,20 @@ _STEP = 2**20
 
 
 class CsvFile:
-    """Open from the start; leaving it closes it. Only its first `size` bytes are looked at (None: all).
+    """A file that is read as CSV. `encoding` is its own: a byte order mark counts more than what was said."""
 
-    `encoding` is the file's own: a byte order mark counts more than what was said.
-    """
-
-    def __init__(self, path: str, form: CsvFormat, max_record: int, size: int | None = None) -> None:
-        self.path, self.form, self.max_record = path, form, max_record
-        self.file = open_file(path)
-        self.size = os.fstat(self.file.fileno()).st_size if size is None else size
-        try:
-            self.marked = read_at(self.file, 0, len(BOM)) == BOM
-        except BaseException:
-            self.file.close()
-            raise
+    def __init__(self, file: ReadableFile, form: CsvFormat, max_record: int) -> None:
+        self.file, self.path, self.size = file, file.path, file.size
+        self.format, self.max_record = form, max_record
+        self.marked = file.read(0, len(BOM)) == BOM
         self.encoding = "utf-8" if self.marked else form.encoding
         self.cutter = Cutter(form.dialect, max_record, self.size)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.file.close()
-
     def begin(self) -> tuple[list[str], int]:
         """The columns' names, and the offset of the first data row."""
-        form = self.form
-        if found := foreign(self.path, self.head()):
-            raise self._unreadable(*found)
+        form = self.format
+        if other := foreign(self.path, self.head()):
+            raise self._unreadable(*other)
         start = len(BOM) if self.marked else 0
         record, end = self._first_record(start)
         if not record:
@@ -62,23 +42,23 @@ class CsvFile:
             raise self._unreadable("is empty", "Check what wrote it; even a table without rows has a header.")
         fields = form.dialect.fields(record)
         if form.names is not None and len(form.names) != len(fields):
-            raise usage(
+            raise usage_error(
                 f"names= has {len(form.names)} names, and the first record of {self.path} has {len(fields)} fields.",
                 f"Give a name for each of the {len(fields)} columns.",
             )
         names = form.names or (self._header(fields) if form.header else [f"c{i + 1}" for i in range(len(fields))])
         return list(names), end if form.header else start
 
-    def whole(self, offset: int, length: int) -> Block:
+    def whole_records(self, offset: int, length: int) -> Block:
         """Whole records from `offset`, of about `length` bytes, or one that is longer, and what spoils them."""
-        wanted, most = length, 2 * self.max_record + 2  # so that a limit's worth of lines can be judged by one look
+        target, most = length, 2 * self.max_record + 2  # so that a limit's worth of lines can be judged by one look
         length = min(length, self.max_record)
         while True:
             length = min(length, self.size - offset)
-            data = read_at(self.file, offset, length)
+            data = self.file.read(offset, length)
             if len(data) < length:
                 raise self.altered(f"it ends at byte {offset + len(data):,}, and was {self.size:,} bytes long")
-            end, spoiled = self.cutter.cut(data, offset, wanted)
+            end, spoiled = self.cutter.cut(data, offset, target)
             if end:
                 return Block(offset, data[:end], end, tuple(spoiled), final=offset + end == self.size)
             if length > self.max_record:
@@ -92,27 +72,23 @@ class CsvFile:
         if block.data:
             data = block.data[begin:end].rstrip(b"\r\n")
             return len(data), data if len(data) <= most else None
-        last = read_at(self.file, block.offset + max(begin, end - 2), min(2, end - begin))
+        last = self.file.read(block.offset + max(begin, end - 2), min(2, end - begin))
         length = end - begin - len(last) + len(last.rstrip(b"\r\n"))
-        return length, read_at(self.file, block.offset + begin, length) if length <= most else None
+        return length, self.file.read(block.offset + begin, length) if length <= most else None
 
     def _line_end(self, offset: int) -> int:
         """Where the line ends that goes on at `offset`, however far away that is."""
-        while data := read_at(self.file, offset, min(_STEP, self.size - offset)):
-            found = LINE_END.search(data)
-            if found and (found.end() < len(data) or found.group() != b"\r" or len(data) == 1):
-                return offset + found.end()
-            offset += found.start() if found else len(data)
+        while data := self.file.read(offset, min(_STEP, self.size - offset)):
+            match = LINE_END.search(data)
+            if match and (match.end() < len(data) or match.group() != b"\r" or len(data) == 1):
+                return offset + match.end()
+            offset += match.start() if match else len(data)
         return self.size
 
     def lines(self, offset: int) -> float:
         """Lines a byte, judging by the next 64 KiB."""
-        glance = read_at(self.file, offset, HEAD)
-        return max(1, glance.count(b"\n")) / max(1, len(glance))
-
-    def checksum(self, begin: int, end: int, crc: int = 0) -> int:
-        """The CRC-32 of the bytes from `begin` to `end`, after others whose CRC-32 is `crc`."""
-        return checksum(self.file, begin, end, crc)
+        probe = self.file.read(offset, HEAD)
+        return max(1, probe.count(b"\n")) / max(1, len(probe))
 
     def altered(self, what: str) -> SourceChanged:
         """The error for a file that isn't what it was."""
@@ -124,18 +100,18 @@ class CsvFile:
 
     def head(self) -> bytes:
         """Its first 64 KiB, to judge by."""
-        return read_at(self.file, 0, min(HEAD, self.size))
+        return self.file.read(0, min(HEAD, self.size))
 
     def encodings(self, field: bytes) -> str:
         """What would read a field that `encoding` can't, to be read after "Begin anew with "; "" if nothing would."""
-        return encoding_advice(self.file, self.path, self.size, field)
+        return encoding_advice(self.file, field)
 
     def _first_record(self, start: int) -> tuple[bytes, int]:
         """The first record that isn't empty, and the offset behind it."""
         while start < self.size:
-            block = self.whole(start, HEAD)
+            block = self.whole_records(start, HEAD)
             first = block.spoiled[0] if block.spoiled else None
-            for begin, end in self.form.dialect.spans(block.data[: first.begin] if first else block.data):
+            for begin, end in self.format.dialect.spans(block.data[: first.begin] if first else block.data):
                 if block.data[begin] not in b"\r\n":
                     return block.data[begin:end], start + end
             if first:
@@ -160,11 +136,11 @@ class CsvFile:
         if "" in names:
             why = f"has no name for column {names.index('') + 1} of {len(names)} in its header"
         elif twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-            why = f"has more than one column {listed(twice)} in its header"
+            why = f"has more than one column {quoted_list(twice)} in its header"
         elif is_numbers(names):
-            why = f"has nothing but numbers in its header, {listed(names, 5)}: is that a row?"
+            why = f"has nothing but numbers in its header, {quoted_list(names, 5)}: is that a row?"
         if why:
-            raise self._unreadable(why, header_advice(self.path, self.form, names, self.head()))
+            raise self._unreadable(why, header_advice(self.path, self.format, names, self.head()))
         return names
 
     def _unreadable(self, what: str, do: str) -> SourceError:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resumable.databases.connection import Connection
+from resumable.databases.inserting import key_terms
 from resumable.databases.relations import ROW, Foreign, Layout, Unique
 
-__all__ = ["Conflict", "conflicts", "terms"]
+__all__ = ["Conflict", "conflicts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,22 @@ def _conflicts(c: Connection, name: str, staged: str, layout: Layout, parents: s
     table, supplied = layout.table, {*layout.columns}
     if table is None:
         if layout.mode == "new" and layout.key:
-            yield _twice(c, staged, layout.unique)
+            yield _duplicate_keys(c, staged, layout.unique)
         return
     if layout.mode != "upsert":
         for unique in table.uniques:
             if {*unique.columns} <= supplied:
-                yield _twice(c, staged, unique)
+                yield _duplicate_keys(c, staged, unique)
                 if layout.mode == "append":
-                    yield _present(c, staged, c.qualified(name), unique)
+                    yield _existing_keys(c, staged, c.qualified(name), unique)
     for key in table.foreign:
         if {*key.columns} <= supplied:
-            yield _orphans(c, staged, layout, key, parents)
+            yield _missing_parents(c, staged, layout, key, parents)
 
 
-def _twice(c: Connection, staged: str, unique: Unique) -> Conflict:
+def _duplicate_keys(c: Connection, staged: str, unique: Unique) -> Conflict:
     """Rows of the input that share a unique key."""
-    keys, filled = terms(c, unique, "x."), ""
+    keys, filled = key_terms(c, unique, "x."), ""
     if not unique.nulls:
         filled = " WHERE " + " AND ".join(f"x.{c.quote(column)} IS NOT NULL" for column in unique.columns)
     # All under names of our own, which can't be those of the key's columns.
@@ -67,7 +68,7 @@ def _twice(c: Connection, staged: str, unique: Unique) -> Conflict:
         f"SELECT {named_keys}, min(x.{ROW}) AS first, max(x.{ROW}) AS last FROM {staged} x{filled}"
         f" GROUP BY {', '.join(keys)} HAVING count(*) > 1"
     )
-    match = _same(unique, terms(c, unique, "s."), [f"d.k{at}" for at in range(len(keys))])
+    match = _same(unique, key_terms(c, unique, "s."), [f"d.k{at}" for at in range(len(keys))])
     other = f"CASE WHEN s.{ROW} = d.first THEN d.last ELSE d.first END"
     named = _names(unique.columns)
     return Conflict(
@@ -79,9 +80,9 @@ def _twice(c: Connection, staged: str, unique: Unique) -> Conflict:
     )
 
 
-def _present(c: Connection, staged: str, target: str, unique: Unique) -> Conflict:
+def _existing_keys(c: Connection, staged: str, target: str, unique: Unique) -> Conflict:
     """Rows whose unique key the table has."""
-    named, match = _names(unique.columns), _same(unique, terms(c, unique, "t."), terms(c, unique, "s."))
+    named, match = _names(unique.columns), _same(unique, key_terms(c, unique, "t."), key_terms(c, unique, "s."))
     return Conflict(
         unique.columns,
         f"SELECT s.{ROW} AS n FROM {staged} s JOIN {target} t ON {match}",
@@ -90,7 +91,7 @@ def _present(c: Connection, staged: str, target: str, unique: Unique) -> Conflic
     )
 
 
-def _orphans(c: Connection, staged: str, layout: Layout, key: Foreign, inside: str) -> Conflict:
+def _missing_parents(c: Connection, staged: str, layout: Layout, key: Foreign, inside: str) -> Conflict:
     """Rows whose parent isn't there; `inside` are the staged rows that may be one."""
     filled = " AND ".join(f"s.{c.quote(x)} IS NOT NULL" for x in key.columns)
     pairs = list(zip(key.parent_columns, key.columns, strict=True))
@@ -112,14 +113,6 @@ def _same(unique: Unique, left: Sequence[str], right: Sequence[str]) -> str:
     """That two rows have one key. Arrays of one element let NULL equal NULL, and are hashed and merged all the same."""
     form = "ARRAY[{}] = ARRAY[{}]" if unique.nulls else "{} = {}"
     return " AND ".join(form.format(a, b) for a, b in zip(left, right, strict=True))
-
-
-def terms(c: Connection, unique: Unique, prefix: str = "") -> list[str]:
-    """The key's columns as they are compared."""
-    return [
-        f"{prefix}{c.quote(x)}" + (f" COLLATE {c.quote(unique.collations[x])}" if x in unique.collations else "")
-        for x in unique.columns
-    ]
 
 
 def _names(columns: Sequence[str]) -> str:

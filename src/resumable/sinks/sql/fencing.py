@@ -1,16 +1,4 @@
-"""Opening: fence older claims off and recover, in one transaction over the locked ledger row.
-
-The rules were found by model checking (docs/design.md); what the row says counts more than what the store says:
-
-| the ledger row | then |
-|---|---|
-| under a newer claim | `Superseded` |
-| none, and the store knows an outcome | only sweeping is left |
-| none, and the store knows commits | `TargetChanged`, never a start from zero |
-| none, and nothing is known | a new run: staging is made, then the row |
-| over | it stays as it is; or a new run, where one is begun knowingly |
-| unfinished | my claim goes into it, unless it is a stranger's that may live: `AlreadyRunning` |
-"""
+"""Fencing: my claim goes into the locked ledger row, so that a runner under an older one can't commit any more."""
 
 from __future__ import annotations
 
@@ -23,83 +11,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from resumable.checkpoint import Checkpoint
 from resumable.control.liveness import alive
 from resumable.databases.connection import Connection
-from resumable.errors import AlreadyRunning, ResumableError, Superseded, TargetChanged, TargetError
+from resumable.errors import AlreadyRunning, ResumableError, Superseded, TargetError
 from resumable.protocols import Claimant
 from resumable.sinks.sql.ledger import NAME, Ledger, Row
-from resumable.sinks.sql.new_run import Birth
 
-__all__ = ["recover", "superseded"]
+__all__ = ["STALE_AFTER", "WAIT", "fence", "locked_out", "superseded", "was_dropped"]
 
-QUIET = 10.0
+STALE_AFTER = 10.0
 """Seconds without a commit after which a runner that can't be asked is taken for dead."""
 WAIT = 24.0
 """Seconds that are given to others who hold the row, or make or drop the ledger."""
 
 
-def recover(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, birth: Birth) -> Checkpoint:
-    """The checkpoint to go on from, with my claim in the ledger row unless the run is over."""
-    end = time.monotonic() + WAIT
-    while True:
-        row = _fence(c, ledger, claim, last)
-        if row is not None and not _anew(row, last):
-            if row.backend and row.claim != claim.id and (row.checkpoint.sink or {}).get("mode") == "direct":
-                # In plain view the locks of whom I have fenced off can't be told from other users' later on.
-                with contextlib.suppress(SQLAlchemyError), c.transaction():
-                    c.dialect.dismiss(c, row.backend)
-            return row.checkpoint
-        if row is None and last.is_decided:
-            return last
-        if row is None and last.is_begun:
-            raise TargetChanged(
-                f"The target knows nothing of run {claim.run!r}, of which {last.rows:,} rows were committed there.",
-                safe="Nothing was changed.",
-                do="Restore the target, or begin anew (--restart, pipeline.restart()).",
-            )
-        if row is None:
-            birth.alone()
-        first = birth.begin(None if row is None else row.checkpoint)
-        try:
-            ledger.make()
-            with c.transaction():
-                if not (ledger.add(claim, first) if row is None else ledger.take(row, claim, first)):
-                    raise _Faster
-                birth.enter()
-            return first
-        except BaseException as error:
-            birth.unmake()
-            held = isinstance(error, SQLAlchemyError) and c.dialect.locked(error)
-            if held and time.monotonic() > end:  # by whoever stands still in the transaction that makes it
-                raise _held(c, error, "another program") from None
-            passing = held or isinstance(error, _Faster) or (isinstance(error, SQLAlchemyError) and _dropped(c, ledger))
-            if not passing:
-                raise
-            if time.monotonic() > end:
-                raise TargetError(
-                    f"The ledger row of run {claim.run!r} comes and goes: others are at work on the same run.",
-                    safe="Nothing was changed.",
-                    do="Run the same again.",
-                ) from None
-
-
-def _dropped(c: Connection, ledger: Ledger) -> bool:
-    """Whether another run took the ledger away with its last row, just when it was to be used."""
-    with contextlib.suppress(SQLAlchemyError), c.reading():
-        return not ledger.exists()
-    return False
-
-
-class _Faster(Exception):
-    """Somebody else was: the row isn't what was read. Look again."""
-
-
-def _anew(row: Row, last: Checkpoint) -> bool:
-    """Whether a run that is over is to be followed by a new one: begun by somebody who knew that it was over."""
-    known = last.stage != "new" or last.claim < row.checkpoint.claim
-    return row.checkpoint.is_finished and not known
-
-
-def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> Row | None:
-    """The row, under my claim unless it is over; None if there is none."""
+def fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> Row | None:
+    """The row, under my claim unless it is finished; None if there is none."""
     end = time.monotonic() + WAIT
     while True:
         try:
@@ -110,21 +35,30 @@ def _fence(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint) -> 
                 _precondition(row, claim, last)
                 if row.checkpoint.is_finished:
                     return row
-                if refusal := c.dialect.withheld(c, (row.checkpoint.sink or {}).get("staging", "")):
+                if refusal := c.database.privileges.missing_for_staging(
+                    c, (row.checkpoint.sink or {}).get("staging", "")
+                ):
                     raise TargetError(
                         f"Run {claim.run!r} can't be gone on with: {refusal.what}.",
                         safe="Nothing was changed.",
                         do=refusal.do,
                     )
                 mine = replace(row.checkpoint, claim=claim.id)
-                ledger.take(row, claim, mine)
+                ledger.transfer(row, claim, mine)
                 return replace(row, checkpoint=mine)
         except SQLAlchemyError as error:
-            if not c.dialect.locked(error):
-                if _dropped(c, ledger) and time.monotonic() < end:
+            if not c.traits.is_locked(error):
+                if was_dropped(c, ledger) and time.monotonic() < end:
                     continue
                 raise
             _force(c, ledger, claim, last, error, final=time.monotonic() > end)
+
+
+def was_dropped(c: Connection, ledger: Ledger) -> bool:
+    """Whether another run dropped the ledger with its last row, just when it was to be used."""
+    with contextlib.suppress(SQLAlchemyError), c.reading():
+        return not ledger.exists()
+    return False
 
 
 def _force(
@@ -138,15 +72,18 @@ def _force(
         _precondition(row, claim, last)
     if row is None or not row.backend or final:
         last_had = f"{row.owner}, which had the run last, or " if row and row.owner else ""
-        raise _held(c, error, f"{last_had}another program") from None
+        raise locked_out(c, error, f"{last_had}another program") from None
     with contextlib.suppress(SQLAlchemyError), c.transaction():  # it may not be ours to end: then we wait
-        c.dialect.dismiss(c, row.backend)
+        c.database.locks.terminate_backend(c, row.backend)
     time.sleep(0.1)
 
 
-def _held(c: Connection, error: BaseException, who: str) -> ResumableError:
+def locked_out(c: Connection, error: BaseException, who: str) -> ResumableError:
+    """The error for a ledger that others don't let go of."""
     return c.failure(
-        error, f"The target is locked by {who} ({c.dialect.holders(c, NAME)})", safe="Nothing was changed."
+        error,
+        f"The target is locked by {who} ({c.database.locks.describe_lock_holders(c, NAME)})",
+        safe="Nothing was changed.",
     )
 
 
@@ -154,11 +91,11 @@ def _precondition(row: Row, claim: Claimant, last: Checkpoint) -> None:
     """Refuse where a newer claim has the row, or a stranger's that may live: one that my store doesn't know."""
     if row.claim > claim.id:
         raise superseded(claim.run, row)
-    known = row.claim in {claim.id, last.claim, *claim.earlier} or claim.takeover
-    if known or row.checkpoint.is_decided or row.owner is None:
+    is_known = row.claim in {claim.id, last.claim, *claim.earlier} or claim.takeover
+    if is_known or row.checkpoint.is_decided or row.owner is None:
         return
     lives = alive(row.owner, row.claim.token)
-    if lives or (lives is None and row.idle < QUIET):
+    if lives or (lives is None and row.idle < STALE_AFTER):
         raise AlreadyRunning(
             f"Run {claim.run!r} is running: {row.owner}, with its checkpoints in {row.store or 'another store'}.",
             safe="Nothing was changed.",

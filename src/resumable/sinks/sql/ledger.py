@@ -57,14 +57,14 @@ class Ledger:
             sa.Column("checkpoint", text, nullable=False),
             sa.Column("backend", text),
             sa.Column("owner", text),
-            sa.Column("touched", sa.Double(), nullable=False),
+            sa.Column("updated_at", sa.Double(), nullable=False),
             sa.Column("store", text),
         )
-        self._now: sa.ColumnElement[Any] = sa.literal_column(c.dialect.now)
+        self._now: sa.ColumnElement[Any] = sa.literal_column(c.traits.clock)
 
     def exists(self) -> bool:
         """Whether there is a ledger at all."""
-        return self.c.dialect.kind(self.c, NAME) == "table"
+        return self.c.database.catalog.kind(self.c, NAME) == "table"
 
     def make(self) -> None:
         """Make the table if there is none, whoever else makes it at the same time."""
@@ -76,7 +76,7 @@ class Ledger:
                 return
             except SQLAlchemyError as error:  # PostgreSQL's IF NOT EXISTS may fail if two make it at once
                 with self.c.reading():
-                    if (last or self.c.dialect.locked(error)) and not self.exists():
+                    if (last or self.c.traits.is_locked(error)) and not self.exists():
                         raise
 
     def read(self, *, lock: bool = False) -> Row | None:
@@ -84,7 +84,7 @@ class Ledger:
         if not self.exists():
             return None
         t = self.table.c
-        query = sa.select(*t, (self._now - t.touched).label("idle")).where(t.name == self.run)
+        query = sa.select(*t, (self._now - t.updated_at).label("idle")).where(t.name == self.run)
         found = self.c.sa.execute(query.with_for_update() if lock else query).one_or_none()
         if found is None:
             return None
@@ -113,14 +113,14 @@ class Ledger:
             return False
         return True
 
-    def take(self, row: Row, claim: Claimant, checkpoint: Checkpoint) -> bool:
+    def transfer(self, row: Row, claim: Claimant, checkpoint: Checkpoint) -> bool:
         """Put my claim into the row that was read. False if it isn't that any more."""
         held = self._where(row.claim, row.number)
         return self._changed(sa.update(self.table).where(held).values(**self._values(claim, checkpoint)))
 
     def write(self, claim: ClaimId, number: int, checkpoint: Checkpoint) -> bool:
         """Write the next checkpoint. False, and nothing changes, unless claim and number still hold."""
-        values = {"number": checkpoint.number, "checkpoint": checkpoint.to_json(), "touched": self._now}
+        values = {"number": checkpoint.number, "checkpoint": checkpoint.to_json(), "updated_at": self._now}
         return self._changed(sa.update(self.table).where(self._where(claim, number)).values(**values))
 
     def put_back(self, claim: ClaimId, checkpoint: Checkpoint) -> None:
@@ -133,9 +133,9 @@ class Ledger:
             "backend": None,
         }
         change = sa.update(self.table).where(self.table.c.name == self.run)
-        self.c.sa.execute(change.values(**values, checkpoint=checkpoint.to_json(), touched=self._now))
+        self.c.sa.execute(change.values(**values, checkpoint=checkpoint.to_json(), updated_at=self._now))
 
-    def rest(self, claim: ClaimId) -> None:
+    def release(self, claim: ClaimId) -> None:
         """The runner leaves in good order: nobody needs to wait for it."""
         mine = sa.and_(self.table.c.name == self.run, *self._mine(claim))
         self.c.sa.execute(sa.update(self.table).where(mine).values(owner=None, backend=None))
@@ -151,16 +151,16 @@ class Ledger:
                 unused = self._unused()
             if unused:
                 with self.c.transaction():
-                    self.c.dialect.seize(self.c, NAME)
+                    self.c.database.locks.lock_exclusive(self.c, NAME)
                     if self._unused():
                         self.c.sa.execute(sa.schema.DropTable(self.table))
         except SQLAlchemyError:
-            if self.c.dialect.lost(self.c):  # nobody is at work: it may still be there
+            if self.c.is_lost():  # nobody is at work: it may still be there
                 raise
 
     def elsewhere(self, table: str) -> str | None:
         """The schema of another ledger that has a run of this name into this very table, as far as it can be read."""
-        for schema in self.c.dialect.ledgers(self.c, NAME):
+        for schema in self.c.database.privileges.schemas_with(self.c, NAME):
             other = self.table.to_metadata(sa.MetaData(), schema=schema)
             found = None
             with contextlib.suppress(ProgrammingError), self.c.reading():  # a table that isn't ours at all
@@ -174,7 +174,7 @@ class Ledger:
     def _unused(self) -> bool:
         return (
             self.exists()
-            and not self.c.dialect.lent(self.c, NAME)
+            and not self.c.database.privileges.is_shared(self.c, NAME)
             and not self.c.sa.execute(sa.select(self.table.c.name).limit(1)).all()
         )
 
@@ -184,9 +184,9 @@ class Ledger:
             "token": claim.id.token,
             "number": checkpoint.number,
             "checkpoint": checkpoint.to_json(),
-            "backend": self.c.dialect.backend(self.c),
+            "backend": self.c.database.locks.backend_id(self.c),
             "owner": json.dumps(asdict(claim.owner)),
-            "touched": self._now,
+            "updated_at": self._now,
             "store": claim.store.encode("utf-8", "backslashreplace").decode(),  # a path may be no UTF-8
         }
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.databases.casts import exact
 from resumable.databases.connection import Connection
+from resumable.databases.halving import failing_rows
 from resumable.databases.relations import Layout
 from resumable.errors import BadRow
 from resumable.protocols import Batch, Reject
@@ -43,8 +44,8 @@ def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.Record
             told = declared[field.name].declared if field.name in declared else str(field.type)
             column, bad = _cast(column, field.type)
             misfits += [Misfit(i, f"doesn't fit into {told} without being altered", name) for i in bad]
-        if odd := c.dialect.odd(column, declared.get(field.name)):
-            mask, why = odd
+        if unrepresentable := c.database.loader.unrepresentable(column, declared.get(field.name)):
+            mask, why = unrepresentable
             mask = pc.fill_null(mask, False)
             misfits += [Misfit(i, why, name) for i in pc.indices_nonzero(mask).to_pylist()]
             column = pc.if_else(mask, pa.scalar(None, column.type), column)
@@ -53,14 +54,21 @@ def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.Record
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
-    try:
-        return exact(column, kind), []
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        if len(column) == 1:
-            return pa.nulls(1, kind), [0]
-    half = len(column) // 2
-    (left, a), (right, b) = _cast(column[:half], kind), _cast(column[half:], kind)
-    return pa.concat_arrays([left, right]), [*a, *(half + i for i in b)]
+    parts: list[pa.Array] = []
+
+    def attempt(start: int, stop: int) -> Exception | None:
+        try:
+            parts.append(exact(column[start:stop], kind))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            failed: Exception = error
+            return failed
+        return None
+
+    failing = []
+    for index, _ in failing_rows(0, len(column), attempt):
+        failing.append(index)
+        parts.append(pa.nulls(1, kind))
+    return pa.concat_arrays(parts) if parts else pa.nulls(0, kind), failing
 
 
 def store(
@@ -68,45 +76,35 @@ def store(
 ) -> list[Misfit]:
     """Store what fits, under its numbers. The misfits: all, or, to be cheap, only the first."""
     misfits: list[Misfit] = []
-    _halve(c, name, layout, rows, 0, numbers, misfits, all_misfits)
+
+    def attempt(start: int, stop: int) -> tuple[str, str | None] | None:
+        part = numbers[start:stop]
+        try:
+            with c.database.loader.savepoint(c, "resumable_part", name, part):
+                c.database.loader.insert_batch(c, name, layout, rows[start:stop], part)
+        except (SQLAlchemyError, c.traits.driver_error, OverflowError, UnicodeError) as error:
+            failure = c.database.loader.row_error(error)
+            if failure is None:
+                raise
+            if stop - start > 1 and len(misfits) > MOST:
+                raise _too_many(misfits[0]) from None
+            return failure
+        return None
+
+    for index, failure in failing_rows(0, rows.num_rows, attempt):
+        misfits.append(Misfit(index, *failure))
+        if not all_misfits:
+            break
     return misfits
 
 
-def _halve(
-    c: Connection,
-    name: str,
-    layout: Layout,
-    rows: pa.RecordBatch,
-    at: int,
-    numbers: Sequence[int],
-    misfits: list[Misfit],
-    all_misfits: bool,
-) -> None:
-    if not rows.num_rows:
-        return
-    try:
-        with c.savepoint("resumable_part"):
-            c.dialect.bulk(c, name, layout, rows, numbers)
-    except (SQLAlchemyError, c.dialect.error, OverflowError, UnicodeError) as error:
-        found = c.dialect.fault(error)
-        if found is None:
-            raise
-        if rows.num_rows == 1:
-            misfits.append(Misfit(at, *found))
-            return
-    else:
-        return
-    if len(misfits) > MOST:
-        raise BadRow(
-            f"More than {MOST} rows of one batch don't fit; the first: {misfits[0].reason}.",
-            column=misfits[0].column,
-            safe="All that was committed is safe.",
-            do="Put the source or the table right: this is more than stray rows.",
-        )
-    half = rows.num_rows // 2
-    _halve(c, name, layout, rows[:half], at, numbers[:half], misfits, all_misfits)
-    if all_misfits or not misfits:
-        _halve(c, name, layout, rows[half:], at + half, numbers[half:], misfits, all_misfits)
+def _too_many(first: Misfit) -> BadRow:
+    return BadRow(
+        f"More than {MOST} rows of one batch don't fit; the first: {first.reason}.",
+        column=first.column,
+        safe="All that was committed is safe.",
+        do="Put the source or the table right: this is more than stray rows.",
+    )
 
 
 def numbered(batch: Batch) -> Sequence[int]:

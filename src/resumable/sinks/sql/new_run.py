@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,50 +16,48 @@ from resumable.databases.relations import Layout
 from resumable.errors import OptionsChanged, UsageError
 from resumable.protocols import Claimant
 from resumable.sinks.sql.ledger import Ledger
-from resumable.sinks.sql.preflight import lay_out
+from resumable.sinks.sql.options import TableOptions
+from resumable.sinks.sql.preflight import plan_load
 from resumable.sinks.sql.staging import make, staging_name
 
-if TYPE_CHECKING:
-    from resumable.sinks.sql.sink import SqlSink
-
-__all__ = ["Birth", "written"]
+__all__ = ["NewRun", "refuse_other_ledger", "written_schema"]
 
 
-class Birth:
-    """Of a run whose beginning is `last`, number 0. `layout` is how its rows will lie, once it has begun."""
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A new run whose staging table is there. A context manager: left by an error, it removes what it made.
 
-    def __init__(self, sink: SqlSink, c: Connection, claim: Claimant, ledger: Ledger, last: Checkpoint) -> None:
-        self._sink, self._c, self._ledger, self._last = sink, c, ledger, last
-        self._claim, self._staging = claim, staging_name(claim.run, claim.id)
-        self.layout: Layout | None = None
+    `first` is its first checkpoint; `layout` is how its rows will lie.
+    """
 
-    def alone(self) -> None:
-        """Refuse a run that another ledger has: it would be loaded twice."""
-        there = self._ledger.elsewhere(self._sink.table)
-        if there is None:
-            return
-        same = there == self._c.schema
-        raise OptionsChanged(
-            f"Run {self._claim.run!r} was begun with its staging and ledger in schema {there!r}.",
-            safe="Nothing was changed.",
-            do=("Leave staging_schema out" if same else f"Give staging_schema={there!r} (--staging-schema {there})")
-            + ", as then; or give another run another name= (--name).",
-        )
+    c: Connection
+    ledger: Ledger
+    table: str
+    staging: str
+    first: Checkpoint
+    layout: Layout
 
-    def begin(self, previous: Checkpoint | None) -> Checkpoint:
-        """Make staging; the first checkpoint, which follows the `previous` run's. Refuses before anything is made."""
-        sink, c, last = self._sink, self._c, self._last
+    @classmethod
+    def begin(
+        cls,
+        c: Connection,
+        options: TableOptions,
+        claim: Claimant,
+        ledger: Ledger,
+        last: Checkpoint,
+        previous: Checkpoint | None,
+    ) -> NewRun:
+        """Make staging for the run that follows the `previous` one. Refuses before anything is made."""
         with c.reading():
-            restarts = previous if self._claim.restart else None
-            layout = lay_out(c, sink.table, written(last), sink.if_exists, sink.key, sink.staging, restarts)
-        self.layout = layout
+            layout = plan_load(c, options, written_schema(last), previous if claim.restart else None)
+        staging = staging_name(claim.run, claim.id)
         if layout.mode != "direct":
-            make(c, self._staging, layout)
+            make(c, staging, layout)
         state = {
-            "table": sink.table,
+            "table": options.table,
             "schema": c.schema,
             "beside": c.beside,
-            "staging": sink.table if layout.mode == "direct" else self._staging,
+            "staging": options.table if layout.mode == "direct" else staging,
             "mode": layout.mode,
             "key": list(layout.key),
             "fresh": layout.table is None,
@@ -65,22 +65,43 @@ class Birth:
             "rows": 0,
             "row": 0,
         }
-        return last.follow(previous or Checkpoint()).next(claim=self._claim.id, sink=state)
+        first = last.follow(previous or Checkpoint()).next(claim=claim.id, sink=state)
+        return cls(c, ledger, options.table, staging, first, layout)
 
-    def enter(self) -> None:
+    def create_direct_table(self) -> None:
         """A table that is loaded in plain view comes about with its ledger row, or anybody could have made it."""
-        if self.layout is not None and self.layout.mode == "direct":
-            self._c.dialect.create(self._c, self._sink.table, self.layout)
+        if self.layout.mode == "direct":
+            self.c.database.publisher.create_table(self.c, self.table, self.layout)
 
-    def unmake(self) -> None:
-        """Take back what `begin` made, as far as it can be."""
-        with contextlib.suppress(SQLAlchemyError), self._c.transaction():
-            if self._c.dialect.kind(self._c, self._staging):
-                self._c.sql(f"DROP TABLE {self._c.qualified(self._staging)}")
-        self._ledger.drop()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        with contextlib.suppress(SQLAlchemyError), self.c.transaction():
+            if self.c.database.catalog.kind(self.c, self.staging):
+                self.c.sql(f"DROP TABLE {self.c.qualified(self.staging)}")
+        self.ledger.drop()
 
 
-def written(last: Checkpoint) -> pa.Schema:
+def refuse_other_ledger(c: Connection, ledger: Ledger, options: TableOptions, claim: Claimant) -> None:
+    """Refuse a run that the ledger of another schema has: it would be loaded twice."""
+    there = ledger.elsewhere(options.table)
+    if there is None:
+        return
+    same = there == c.schema
+    raise OptionsChanged(
+        f"Run {claim.run!r} was begun with its staging and ledger in schema {there!r}.",
+        safe="Nothing was changed.",
+        do=("Leave staging_schema out" if same else f"Give staging_schema={there!r} (--staging-schema {there})")
+        + ", as then; or give another run another name= (--name).",
+    )
+
+
+def written_schema(last: Checkpoint) -> pa.Schema:
     """The schema of the rows that the sink is given."""
     schema = last.output_schema if last.output_schema is not None else last.schema
     if schema is None:

@@ -14,34 +14,29 @@ import pyarrow as pa
 from resumable.arrow_types import plain
 from resumable.checkpoint import Checkpoint
 from resumable.databases.casts import castable
-from resumable.databases.connection import Connection, ours
+from resumable.databases.connection import Connection
+from resumable.databases.executor import is_own_table
 from resumable.databases.relations import AGE, ROW, WHY, Column, Layout, Mode, Table
-from resumable.databases.types import sql_type
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.sql.ledger import NAME as LEDGER
+from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.published import holds_rows, irreplaceable, made_it
 
-__all__ = ["again", "lay_out"]
+__all__ = ["plan_load", "revalidate"]
 
 _NOTHING = "Nothing was changed."
 
 
-def lay_out(
-    c: Connection,
-    name: str,
-    schema: pa.Schema,
-    if_exists: str,
-    key: tuple[str, ...],
-    staging: bool,
-    restarts: Checkpoint | None = None,
-) -> Layout:
-    """How a new run's rows come into the table `name`; raises what can be known to fail.
+def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts: Checkpoint | None = None) -> Layout:
+    """How a new run's rows come into its table; raises what can be known to fail.
 
     `restarts`: the completed run that is run anew. The table that it made gives way as a whole, if it can.
     """
+    name, if_exists, staging = options.table, options.if_exists, options.staging
     _names(c, name, schema)
-    kind, d = c.dialect.kind(c, name), c.dialect
-    made = restarts if restarts is not None and kind == "table" and staging and made_it(c, name, restarts) else None
+    kind = c.database.catalog.kind(c, name)
+    may_replace = kind == "table" and staging and c.traits.transactional_ddl
+    made = restarts if restarts is not None and may_replace and made_it(c, name, restarts) else None
     why = irreplaceable(c, name, made) if made is not None else ""
     if kind and not (made and not why) and if_exists == "fail":
         raise TargetExists(
@@ -62,23 +57,23 @@ def lay_out(
             f"There is a table {name!r} already.", "Loading in plain view goes into a new table only: leave staging on."
         )
     if made is not None and not why:
-        layout = replace(_new(schema, if_exists, key, staging), replaces=made)
+        layout = replace(_new(c, schema, options), replaces=made)
     elif not kind:
-        layout = _new(schema, if_exists, key, staging)
+        layout = _new(c, schema, options)
     else:
-        mode: Mode = "append" if if_exists == "append" else "upsert" if if_exists == "upsert" else "replace"
-        layout = _existing(d.describe(c, name), schema, mode, key, c)
+        mode: Mode = if_exists if if_exists != "fail" else "replace"
+        layout = _existing(c.database.catalog.describe(c, name), schema, mode, options.key, c)
     if layout.table is None:
         for column in layout.rows:
-            sql_type(column.type, c.engine.dialect.name, column.name)  # refused here, before anything is made
-    if refusal := d.refused(c, layout):
+            c.database.loader.declaration(column)  # refused here, before anything is made
+    if refusal := c.database.privileges.missing_for_run(c, layout):
         _refuse(f"The target refuses: {refusal.what}.", refusal.do)
     if layout.table is not None and layout.mode == "replace":
         _replaceable(c, layout.table)
     return layout
 
 
-def again(
+def revalidate(
     c: Connection,
     name: str,
     schema: pa.Schema,
@@ -94,11 +89,11 @@ def again(
     Where `staging` is there, its columns must still be declared like the table's: publishing would alter values.
     """
     if mode in ("new", "direct") or fresh:
-        return Layout(mode, _stored(schema), key, replaces=replaces)
+        return Layout(mode, _stored(schema), key, replaces=replaces, may_rename=c.traits.undoes_all)
     try:
-        if c.dialect.kind(c, name) != "table":
+        if c.database.catalog.kind(c, name) != "table":
             _refuse(f"There is no table {name!r} any more.", "")
-        layout = _existing(c.dialect.describe(c, name), schema, mode, key, c)
+        layout = _existing(c.database.catalog.describe(c, name), schema, mode, key, c)
         if mode == "replace" and layout.table is not None:
             _replaceable(c, layout.table)
         if staging is not None:
@@ -114,7 +109,7 @@ def again(
 
 def _staged_alike(c: Connection, layout: Layout, staging: str) -> None:
     assert layout.table is not None
-    staged = {column.name: column.declared for column in c.dialect.describe(c, staging).columns}
+    staged = {column.name: column.declared for column in c.database.catalog.describe(c, staging).columns}
     for column in layout.table.columns:
         if column.name in layout.columns and staged.get(column.name) != column.declared:
             was = staged.get(column.name, "nothing")
@@ -127,14 +122,14 @@ def _refuse(what: str, do: str) -> NoReturn:
 
 def _names(c: Connection, name: str, schema: pa.Schema) -> None:
     for what, each in [("table name", name), *(("column name", column) for column in schema.names)]:
-        if why := c.dialect.misname(each):
+        if why := c.traits.identifier_error(each):
             _refuse(f"The {what} {each!r} {why}.", "Rename it.")
-    if c.dialect.fold(name) == LEDGER or ours(name):
-        what = "its ledger" if c.dialect.fold(name) == LEDGER else "a staging table"
+    if c.traits.normalize_identifier(name) == LEDGER or is_own_table(name):
+        what = "its ledger" if c.traits.normalize_identifier(name) == LEDGER else "a staging table"
         _refuse(f"The table {name!r} is resumable's own: {what}.", "Give another name.")
     seen: dict[str, str] = {}
     for column in schema.names:
-        same = c.dialect.fold(column)
+        same = c.traits.normalize_identifier(column)
         if same in seen:
             _refuse(f"Columns {seen[same]!r} and {column!r} would be one in the target.", "Rename one of them.")
         seen[same] = column
@@ -164,20 +159,25 @@ def _stored(schema: pa.Schema) -> pa.Schema:
     return pa.schema(out)
 
 
-def _new(schema: pa.Schema, if_exists: str, key: tuple[str, ...], staging: bool) -> Layout:
+def _new(c: Connection, schema: pa.Schema, options: TableOptions) -> Layout:
+    key, upsert = options.key, options.if_exists == "upsert"
     if missing := [k for k in key if k not in schema.names]:
         _refuse(f"The key {_told(missing)} isn't a column of the source.", f"It has {_told(schema.names)}.")
-    if if_exists == "upsert" and not key:
+    if upsert and not key:
         raise UsageError("An upsert into a new table needs a key.", safe=_NOTHING, do="Give key=['id'] or the like.")
     # In an upsert the last row of a key wins, in a new table as well: staging must take them all.
-    mode: Mode = "direct" if not staging else "upsert" if if_exists == "upsert" else "new"
-    if mode == "direct" and if_exists == "upsert":
+    mode: Mode = "upsert" if upsert else "new"
+    if not options.staging:
+        mode = "direct"
+    if mode == "direct" and upsert:
         raise UsageError("An upsert needs staging.", safe=_NOTHING, do="Leave staging on, or give if_exists='append'.")
-    return Layout(mode, _stored(schema), key)
+    if mode == "direct" and not c.traits.undoes_all:
+        _refuse(f"{c.traits.label} can't undo what is loaded in plain view.", "Leave staging on.")
+    return Layout(mode, _stored(schema), key, may_rename=c.traits.undoes_all)
 
 
 def _existing(table: Table, schema: pa.Schema, mode: Mode, key: tuple[str, ...], c: Connection) -> Layout:
-    same = c.dialect.fold
+    same = c.traits.normalize_identifier
     columns = {same(column.name): column for column in table.columns}
     if extra := [name for name in schema.names if same(name) not in columns]:
         _refuse(
@@ -239,7 +239,7 @@ def _replaceable(c: Connection, table: Table) -> None:
 def _kept(field: pa.Field, column: Column, c: Connection) -> pa.DataType:
     """The type in which a source's column goes into a table's; refused where values could be altered."""
     source = _stored(pa.schema([field])).field(0).type
-    verdict = c.dialect.judge(source, column)
+    verdict = c.database.loader.column_conflict(source, column)
     if verdict:
         _refuse(f"Column {field.name!r} is {source} in the source: {verdict}.", "Declare the column otherwise.")
     if verdict == "" or column.type is None or source == column.type:

@@ -15,18 +15,18 @@ from resumable.databases.connection import Connection
 from resumable.errors import TargetChanged
 from resumable.sinks.sql.ledger import NAME as LEDGER
 
-__all__ = ["holds_rows", "irreplaceable", "left_behind", "made_it", "still_there"]
+__all__ = ["holds_rows", "irreplaceable", "made_it", "remains", "still_there"]
 
 
-def left_behind(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
+def remains(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
     """What to keep of the table that was just published, in the transaction that has published it.
 
     `made`: by the run itself, so that all rows in it are the run's.
     """
-    found = c.dialect.features(c, name)
+    found = c.database.catalog.features(c, name)
     return {
         "table": found.identity,
-        "ledger": c.dialect.features(c, LEDGER).identity,
+        "ledger": c.database.catalog.features(c, LEDGER).identity,
         "structure": found.structure,
         "count": _count(c, name) if made else None,
         "filled": _filled(c, name),
@@ -35,15 +35,21 @@ def left_behind(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
 
 def still_there(c: Connection, name: str, if_exists: str, held: Checkpoint) -> bool:
     """Whether what the completed run `held` has published is there. Raises `TargetChanged` if something else is."""
-    if c.dialect.kind(c, name) != "table":
+    if c.database.catalog.kind(c, name) != "table":
         return False
     left = (held.sink or {}).get("left")
     if left is None:
         return True
     # In a database that was dumped and restored everything has another identity, the ledger too.
-    found, here = c.dialect.features(c, name), c.dialect.features(c, LEDGER).identity
+    found, here = c.database.catalog.features(c, name), c.database.catalog.features(c, LEDGER).identity
     if found.identity != left["table"] and here == left["ledger"]:
         what = f"another table has the name {name!r} by now, with {_count(c, name):,} rows"
+    elif found.identity is None and (gone := _missing(c, name, held)):
+        raise TargetChanged(
+            f"The run was completed with {held.rows:,} rows, but table {name!r} has no column {gone!r} by now.",
+            safe="Nothing was changed.",
+            do="Bring the table back that was loaded, or drop this one: then the same call loads it anew.",
+        )
     elif left["filled"] and not _filled(c, name):
         what = f"table {name!r} is empty by now"
     else:
@@ -68,7 +74,7 @@ def made_it(c: Connection, name: str, held: Checkpoint) -> bool:
 def irreplaceable(c: Connection, name: str, held: Checkpoint) -> str:
     """Why the table that `held` made may not be replaced as a whole by a restart of that run; "" if it may."""
     left: dict[str, Any] = held.sink["left"]
-    found = c.dialect.features(c, name)
+    found = c.database.catalog.features(c, name)
     if found.identity != left["table"]:
         return "it isn't the table that the completed run made"
     if found.structure != left["structure"]:
@@ -83,7 +89,15 @@ def irreplaceable(c: Connection, name: str, held: Checkpoint) -> str:
 
 def holds_rows(c: Connection, name: str, held: Checkpoint) -> bool:
     """Whether the table, as far as can be told, still has rows that the completed run `held` has put there."""
-    return c.dialect.features(c, name).identity == held.sink["left"]["table"] and _filled(c, name)
+    return c.database.catalog.features(c, name).identity == held.sink["left"]["table"] and _filled(c, name)
+
+
+def _missing(c: Connection, name: str, held: Checkpoint) -> str:
+    """A column that the completed run has filled and the table doesn't have; "" if there is none."""
+    schema = held.output_schema or held.schema
+    fold = c.traits.normalize_identifier
+    there = {fold(column.name) for column in c.database.catalog.describe(c, name).columns}
+    return next((column for column in (schema.names if schema else ()) if fold(column) not in there), "")
 
 
 def _count(c: Connection, name: str) -> int:

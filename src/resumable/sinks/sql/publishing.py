@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from resumable.checkpoint import Checkpoint
 from resumable.databases.connection import Connection
-from resumable.databases.relations import AGE, ROW, Layout
+from resumable.databases.relations import Layout
 from resumable.errors import BadRow, TargetError, TargetExists
-from resumable.sinks.sql.conflicts import Conflict, conflicts, terms
+from resumable.sinks.sql.conflicts import Conflict, conflicts
 from resumable.sinks.sql.published import irreplaceable
 
-__all__ = ["publish"]
+__all__ = ["fill_new_table", "publish", "refuse_existing"]
 
 SHOWN = 5
 """Rows that an error names."""
@@ -25,13 +25,7 @@ _SAFE = "Nothing was published; the staged rows are kept."
 
 def publish(c: Connection, name: str, staging: str, layout: Layout, rows: int) -> None:
     """Put the staged `rows` into the table `name`. Raises `BadRow`, `TargetExists`, `TargetError`."""
-    there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
-    if there != rows:
-        raise TargetError(
-            f"Staging table {staging!r} holds {there:,} rows, and {rows:,} were committed: something else changed it.",
-            safe="Nothing was published.",
-            do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
-        )
+    _count(c, staging, rows)
     step = _Publishing(c, name, staging, layout)
     if layout.mode == "direct":
         return
@@ -41,6 +35,34 @@ def publish(c: Connection, name: str, staging: str, layout: Layout, rows: int) -
         step.existing()
 
 
+def fill_new_table(c: Connection, name: str, staging: str, layout: Layout, rows: int) -> None:
+    """Put the staged `rows` into a new table that is there and empty."""
+    _count(c, staging, rows)
+    step = _Publishing(c, name, staging, layout)
+    step.refuse_conflicts()
+    step.fill()
+
+
+def refuse_existing(c: Connection, name: str) -> None:
+    """Refuse to publish a new table where there is something of its name."""
+    if kind := c.database.catalog.kind(c, name):
+        raise TargetExists(
+            f"A {kind} {name!r} was made while the run was loading.",
+            safe=_SAFE,
+            do="Rename or drop it, then run the same again; or terminate the run.",
+        )
+
+
+def _count(c: Connection, staging: str, rows: int) -> None:
+    there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
+    if there != rows:
+        raise TargetError(
+            f"Staging table {staging!r} holds {there:,} rows, and {rows:,} were committed: something else changed it.",
+            safe="Nothing was published.",
+            do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
+        )
+
+
 class _Publishing:
     def __init__(self, c: Connection, name: str, staging: str, layout: Layout) -> None:
         self.c, self.name, self.staging, self.layout = c, name, staging, layout
@@ -48,25 +70,19 @@ class _Publishing:
 
     def new(self) -> None:
         """A table that wasn't there."""
-        kind = self.c.dialect.kind(self.c, self.name)
-        if kind == "table" and self.layout.replaces is not None:
-            self.give_way(self.layout.replaces)
-        elif kind:
-            raise TargetExists(
-                f"A {kind} {self.name!r} was made while the run was loading.",
-                safe=_SAFE,
-                do="Rename or drop it, then run the same again; or terminate the run.",
-            )
+        if self.layout.replaces is not None and self.c.database.catalog.kind(self.c, self.name) == "table":
+            self.drop_replaced(self.layout.replaces)
+        refuse_existing(self.c, self.name)
         if self.layout.renamed:
-            self.c.dialect.adopt(self.c, self.staging, self.name, self.layout)
+            self.c.database.publisher.promote_staging(self.c, self.staging, self.name)
             return
         self.refuse_conflicts()
-        self.c.dialect.create(self.c, self.name, self.layout)
+        self.c.database.publisher.create_table(self.c, self.name, self.layout)
         self.fill()
 
-    def give_way(self, held: Checkpoint) -> None:
+    def drop_replaced(self, held: Checkpoint) -> None:
         """The table that an earlier run of this name has made goes, if it is still as that run left it."""
-        self.c.dialect.seize(self.c, self.name)
+        self.c.database.locks.lock_exclusive(self.c, self.name)
         if why := irreplaceable(self.c, self.name, held):
             raise TargetExists(
                 f"Table {self.name!r} can't be replaced as a whole any more: {why}.",
@@ -79,36 +95,16 @@ class _Publishing:
         """A table that was there: it stays, its rows change."""
         self.refuse_conflicts()
         if self.layout.mode == "replace":
-            self.left_behind()
+            self.reject_dangling_children()
             self.c.sql(f"DELETE FROM {self.target}")
         self.fill()
 
     def fill(self) -> None:
         """The rows, and what is done once they are in."""
-        self.upsert() if self.layout.mode == "upsert" else self.insert()
-        self.c.dialect.settle(self.c, self.name, self.staging, self.layout)
-
-    def insert(self) -> None:
-        """All rows."""
-        columns = self.c.list(self.layout.columns)
-        self.c.sql(
-            f"INSERT INTO {self.target} ({columns}) {self.c.dialect.overriding(self.layout)}"
-            f"SELECT {columns} FROM {self.staged} s ORDER BY {ROW}"
-        )
-
-    def upsert(self) -> None:
-        """The last row of each key, over what is there."""
-        c, key, unique = self.c, self.layout.key, self.layout.unique
-        columns = c.list(self.layout.columns)
-        by, at = terms(c, unique, "s."), terms(c, unique)
-        rest = [f"{c.quote(x)} = excluded.{c.quote(x)}" for x in self.layout.columns if x not in key]
-        act = f"DO UPDATE SET {', '.join(rest)}" if rest else "DO NOTHING"
-        c.sql(
-            f"INSERT INTO {self.target} ({columns}) {c.dialect.overriding(self.layout)}SELECT {columns} FROM ("
-            f"SELECT s.*, row_number() OVER (PARTITION BY {', '.join(by)} ORDER BY s.{ROW} DESC) AS {AGE}"
-            f" FROM {self.staged} s) l WHERE {AGE} = 1 ORDER BY {ROW}"
-            f" ON CONFLICT ({', '.join(at)}) {act}"
-        )
+        publisher = self.c.database.publisher
+        put = publisher.upsert_rows if self.layout.mode == "upsert" else publisher.insert_rows
+        put(self.c, self.name, self.staging, self.layout)
+        publisher.finish(self.c, self.name, self.staging, self.layout)
 
     def refuse_conflicts(self) -> None:
         """Refuse rows that the table wouldn't take, by their numbers."""
@@ -132,7 +128,7 @@ class _Publishing:
             "--on-bad-row quarantine), or terminate the run and put the source right.",
         )
 
-    def left_behind(self) -> None:
+    def reject_dangling_children(self) -> None:
         """Refuse a replace after which rows of other tables would refer to nothing."""
         table = self.layout.table
         assert table is not None

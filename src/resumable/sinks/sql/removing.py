@@ -12,16 +12,18 @@ from resumable.databases.connection import Connection
 from resumable.protocols import Claimant
 from resumable.sinks.sql.fencing import superseded
 from resumable.sinks.sql.ledger import Ledger, Row
+from resumable.sinks.sql.promoting import drop_promoted
 from resumable.sinks.sql.staging import sweep
 
-__all__ = ["remove", "say_over", "sweep_older"]
+__all__ = ["mark_finished", "remove", "sweep_older"]
 
 
 def sweep_older(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Drop the staging tables of older claims, but not the one in use."""
     row = ledger.read(lock=True)
     if row is not None and (row.claim == claim.id or row.checkpoint.is_finished):
-        sweep(c, claim.run, claim.id, None if row.checkpoint.is_finished else row.checkpoint.sink["staging"])
+        state = {} if row.checkpoint.is_finished else row.checkpoint.sink
+        sweep(c, claim.run, claim.id, {state.get("staging"), state.get("promotes")})
 
 
 def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: bool) -> None:
@@ -32,26 +34,27 @@ def remove(c: Connection, ledger: Ledger, claim: Claimant, *, only_just_begun: b
     _refuse_others(row, claim)
     if row is not None and not row.checkpoint.is_finished:
         state = row.checkpoint.sink or {}
-        if state.get("mode") == "direct" and c.dialect.kind(c, state["table"]) == "table":
+        if state.get("mode") == "direct" and c.database.catalog.kind(c, state["table"]) == "table":
             c.sql(f"DROP TABLE {c.qualified(state['table'])}")
+        drop_promoted(c, state)
         previous = row.checkpoint.put_back(claim.id)
         if previous is None:
             ledger.remove()
         else:
             ledger.put_back(claim.id, previous)
-    sweep(c, claim.run, claim.id, None)
+    sweep(c, claim.run, claim.id)
 
 
-def say_over(c: Connection, ledger: Ledger, claim: Claimant) -> None:
+def mark_finished(c: Connection, ledger: Ledger, claim: Claimant) -> None:
     """Of a completed run only its ledger row stays, and says so."""
     row = ledger.read(lock=True)
     over = row is not None and row.checkpoint.is_finished
     if row is not None and not over:
         _refuse_others(row, claim)
         ledger.write(row.claim, row.number, row.checkpoint.finish())
-        ledger.rest(row.claim)  # with it: a run that is over writes nothing more
+        ledger.release(row.claim)  # with it: a run that is over writes nothing more
     if row is None or over or row.claim == claim.id:
-        sweep(c, claim.run, claim.id, None)
+        sweep(c, claim.run, claim.id)
 
 
 def _refuse_others(row: Row | None, claim: Claimant) -> None:

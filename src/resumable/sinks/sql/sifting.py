@@ -40,7 +40,7 @@ class Sifting:
         self._found = conflicts(c, self.name, staged, layout, unmarked)
         if not self._found:
             return
-        if WHY in {column.name for column in c.dialect.describe(c, self.staging).columns}:
+        if WHY in {column.name for column in c.database.catalog.describe(c, self.staging).columns}:
             c.sql(f"UPDATE {staged} SET {WHY} = NULL WHERE {WHY} IS NOT NULL")
         else:
             c.sql(f"ALTER TABLE {staged} ADD COLUMN {WHY} text")
@@ -66,7 +66,7 @@ class Sifting:
             return
         c, taken = self.c, 0
         c.begin()
-        columns = ", ".join(c.dialect.text(c.quote(name)) for name in self._columns)
+        columns = ", ".join(c.traits.text_cast.format(c.quote(name)) for name in self._columns)
         query = f"SELECT {ROW}, {WHY}, {columns} FROM {self._staged} WHERE {WHY} IS NOT NULL ORDER BY {ROW}"
         rows = c.sa.exec_driver_sql(query, execution_options={"stream_results": True, "max_row_buffer": PART})
         for part in rows.partitions(PART):

@@ -1,13 +1,12 @@
 """SqlSink: rows into a table of SQLite or PostgreSQL, by way of a staging table and one publishing transaction.
 
-What a run does to the database is in sqlwriter.py; how each database does it in sqlite.py and postgresql.py.
+A run is opened in opening.py and written in writer.py; how each database does it is in resumable.databases.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -18,12 +17,14 @@ from resumable.checkpoint import Checkpoint
 from resumable.databases.connection import Connection
 from resumable.databases.identity import database_identity, table_identity
 from resumable.databases.relations import Column
-from resumable.databases.tables import DEFAULT, Where, full_name
+from resumable.databases.tables import Where
 from resumable.databases.urls import missing_file, plain_url, resolved_url
-from resumable.errors import ResumableError, TargetChanged, UsageError
+from resumable.errors import ResumableError, UsageError
 from resumable.protocols import Claimant
-from resumable.sinks.sql.new_run import written
-from resumable.sinks.sql.preflight import lay_out
+from resumable.sinks.sql.new_run import written_schema
+from resumable.sinks.sql.opening import open_run
+from resumable.sinks.sql.options import IfExists, OnBadRow, TableOptions, as_begun, resolve_table
+from resumable.sinks.sql.preflight import plan_load
 from resumable.sinks.sql.writer import SqlWriter
 
 __all__ = ["SqlSink", "SqlWriter"]
@@ -66,10 +67,10 @@ class SqlSink:
         table: str,
         *,
         schema: str | None = None,
-        if_exists: Literal["fail", "replace", "append", "upsert"] = "fail",
+        if_exists: IfExists = "fail",
         key: str | Sequence[str] | None = None,
         staging: bool = True,
-        on_bad_row: Literal["raise", "quarantine"] = "raise",
+        on_bad_row: OnBadRow = "raise",
         staging_schema: str | None = None,
     ) -> None:
         if if_exists not in ("fail", "replace", "append", "upsert") or on_bad_row not in ("raise", "quarantine"):
@@ -85,11 +86,21 @@ class SqlSink:
                 safe="Nothing was touched.",
                 do="Leave staging_schema (--staging-schema) out.",
             )
-        self.target, self.table, self.schema, self.if_exists = target, table, schema, if_exists
-        self.key = (key,) if isinstance(key, str) else tuple(key or ())
-        self.staging, self.on_bad_row, self.staging_schema = staging, on_bad_row, staging_schema
+        self.target, self.schema, self.staging_schema = target, schema, staging_schema
+        columns = (key,) if isinstance(key, str) else tuple(key or ())
+        self._options = TableOptions(table, if_exists, columns, staging, on_bad_row)
         self.note = ""
         """What people should know of how the table was found, once it has been opened."""
+
+    @property
+    def table(self) -> str:
+        """The table's name, as it was given."""
+        return self._options.table
+
+    @property
+    def if_exists(self) -> IfExists:
+        """What to do with a table that is there."""
+        return self._options.if_exists
 
     @property
     def address(self) -> str:
@@ -98,35 +109,30 @@ class SqlSink:
 
     def open(self, claim: Claimant, last: Checkpoint) -> SqlWriter:
         """See `Sink.open`."""
-        beside = self.staging_schema
-        if last.number and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
-            beside = last.sink.get("beside")
-            beside = None if beside == last.sink.get("schema") else beside
-        missing = self._missing()
-        if missing and last.stage == "new":
-            with (
-                self._nothing() as c,
-                c.errors("The table can't be laid out"),
-                c.reading(),
-            ):  # refused before it is made
-                lay_out(c, c.where.table, written(last), self.if_exists, self.key, self.staging)
-            missing = False
-        c = self._nothing() if missing else Connection(self.target, self.schema, self.table, beside)
+        c = self._connect(last)
         try:
             with c.errors(f"Table {self.table!r} can't be looked at"), c.reading():
-                at = self._settled(c, claim.run, last)
+                options = resolve_table(c, self._options, claim.run, last)
             self.note = c.where.note
-            return SqlWriter(at, c, claim, last)
+            checkpoint, layout = open_run(c, options, claim, last)
+            return SqlWriter(c, as_begun(c, options, checkpoint), claim, last, checkpoint, layout)
         except BaseException:
             c.close()
             raise
 
-    def begun(self, c: Connection, last: Checkpoint) -> SqlSink:
-        """This sink, its table spelled as the run began with it, if that is the same table."""
-        then = _begun(last)
-        if then is None or not _same(c, then, Where(c.schema, self.table, there=False)):
-            return self
-        return self._at(c, then)
+    def _connect(self, last: Checkpoint) -> Connection:
+        """A connection for the run. A SQLite file that isn't there is made only for a run that can be loaded."""
+        if self._missing():
+            if last.stage != "new":
+                return self._nothing()
+            with self._nothing() as c, c.errors("The table can't be laid out"), c.reading():
+                plan_load(c, replace(self._options, table=c.where.table), written_schema(last))
+        staging_schema = self.staging_schema
+        if last.is_begun and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
+            staging_schema = last.sink.get("beside")
+            if staging_schema == last.sink.get("schema"):
+                staging_schema = None
+        return Connection.open(self.target, self.schema, self.table, staging_schema)
 
     def columns(self) -> Mapping[str, pa.Field]:
         """The columns of a table that is there and will be added to, by name as the database compares names.
@@ -136,15 +142,18 @@ class SqlSink:
         if self.if_exists == "fail" or self._missing():
             return {}
         with (
-            Connection(self.target, self.schema, self.table) as c,
+            Connection.open(self.target, self.schema, self.table) as c,
             c.errors(f"Table {self.table!r} can't be looked at"),
             c.reading(),
         ):
-            if c.dialect.kind(c, c.where.table) != "table":
+            if c.database.catalog.kind(c, c.where.table) != "table":
                 return {}
-            found = c.dialect.describe(c, c.where.table).columns
+            found = c.database.catalog.describe(c, c.where.table).columns
             columns = [x for x in found if x.type is not None and not x.generated]
-            return _Named({c.dialect.fold(column.name): _field(column) for column in columns}, c.dialect.fold)
+            return _Named(
+                {c.traits.normalize_identifier(column.name): _field(column) for column in columns},
+                c.traits.normalize_identifier,
+            )
 
     def _missing(self) -> bool:
         """Whether the target is a SQLite file that isn't there: connecting would make it."""
@@ -154,9 +163,8 @@ class SqlSink:
 
     def _nothing(self) -> Connection:
         """What a SQLite file that isn't there holds."""
-        c = Connection(sa.create_engine("sqlite://", poolclass=StaticPool), self.schema, self.table)
-        c._own = True
-        return c
+        engine = sa.create_engine("sqlite://", poolclass=StaticPool)
+        return Connection.open(engine, self.schema, self.table, dispose=True)
 
     def describe(self) -> str:
         """See `Sink.describe`."""
@@ -167,7 +175,7 @@ class SqlSink:
             "append": "rows are added in one transaction",
             "upsert": "rows are added or updated by key in one transaction; the last row of a key wins",
         }[self.if_exists]
-        way = "by way of a staging table" if self.staging else "in plain view"
+        way = "by way of a staging table" if self._options.staging else "in plain view"
         ledger = f"; it and staging lie in schema {self.staging_schema!r}" if self.staging_schema else ""
         where = self._look()
         space = f" in schema {where.schema!r}" if where.schema is not None else ""
@@ -187,47 +195,7 @@ class SqlSink:
             with self._nothing() as c:
                 return c.where
         try:
-            with Connection(self.target, None, self.table) as c:
+            with Connection.open(self.target, None, self.table) as c:
                 return c.where
         except ResumableError:
             return Where(None, self.table, there=False, note="the database can't be asked what the dot means")
-
-    def _settled(self, c: Connection, run: str, last: Checkpoint) -> SqlSink:
-        """This sink at the table that the run began with, or where none has begun at what the name means now."""
-        now, then = c.where, _begun(last)
-        if then is None or _same(c, then, now):
-            return self._at(c, now)
-        assert then.schema is not None
-        held = c.locate(then.table, then.schema)
-        loaded = last.stage == "completed"
-        if held.there if loaded else not last.is_decided:
-            was, is_ = (full_name(c.dialect.name, str(x.schema), x.table) for x in (then, now))
-            back = f"For {was} say {then.table!r}, schema={then.schema!r} and name={run!r}. " if held.schema else ""
-            raise TargetChanged(
-                f"Run {run!r} was begun into {was}, and {self.table!r} now means {is_}.",
-                safe="Nothing was changed.",
-                do=f"{back}For {is_} give the run a name of its own (name=, --name), or begin anew (--restart,"
-                " pipeline.restart()).",
-            )
-        if loaded or held.schema is None:
-            return self._at(c, now)
-        return self._at(c, then)
-
-    def _at(self, c: Connection, where: Where) -> SqlSink:
-        assert where.schema is not None
-        at = copy.copy(self)
-        at.schema, at.table = where.schema, where.table
-        c.move(where.schema)
-        return at
-
-
-def _begun(last: Checkpoint) -> Where | None:
-    """The table that a run was begun into."""
-    state = last.sink if last.number else None
-    # Before there were attached databases, the only one of SQLite had no name.
-    return Where(state["schema"] or DEFAULT["sqlite"], state["table"], there=False) if state else None
-
-
-def _same(c: Connection, one: Where, other: Where) -> bool:
-    fold = c.dialect.fold
-    return (one.schema, fold(one.table)) == (other.schema, fold(other.table))

@@ -7,7 +7,7 @@ writing its ledger row can be found: `resumable_<hash of the run>_<epoch>_<token
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -43,17 +43,17 @@ def make(c: Connection, staging: str, layout: Layout, check: Callable[[], object
     try:
         with c.transaction():
             check()
-            if not c.dialect.kind(c, staging):
-                c.dialect.stage(c, staging, layout)
+            if not c.database.catalog.kind(c, staging):
+                c.database.loader.create_staging(c, staging, layout)
     except SQLAlchemyError:
         with c.reading():  # a COMMIT of this very claim, whose answer was lost, may have landed meanwhile
-            if c.dialect.lost(c) or not c.dialect.kind(c, staging):
+            if c.is_lost() or not c.database.catalog.kind(c, staging):
                 raise
 
 
-def sweep(c: Connection, run: str, claim: ClaimId, keep: str | None) -> None:
-    """Drop the run's staging tables that are no newer than the claim, but for `keep`. In the caller's transaction."""
-    for name in c.dialect.tables(c, prefix(run)):
+def sweep(c: Connection, run: str, claim: ClaimId, keep: Collection[str | None] = ()) -> None:
+    """Drop the run's staging tables that are no newer than the claim, but those to `keep`. In the caller's transaction."""
+    for name in c.database.catalog.tables(c, prefix(run)):
         epoch = name.removeprefix(prefix(run)).partition("_")[0]
-        if name != keep and epoch.isalnum() and int(epoch, 36) <= claim.epoch:
+        if name not in keep and epoch.isalnum() and int(epoch, 36) <= claim.epoch:
             c.sql(f"DROP TABLE {c.qualified(name)}")

@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,19 +23,18 @@ from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
 from resumable.errors import ConnectionLost, ResumableError, TargetChanged, TargetError
 from resumable.protocols import Batch, Claimant, Reject
-from resumable.sinks.sql.fencing import recover, superseded
-from resumable.sinks.sql.ledger import NAME, Ledger
+from resumable.sinks.sql.fencing import superseded
+from resumable.sinks.sql.ledger import Ledger
 from resumable.sinks.sql.loading import bad_row, cast, growing, numbered, store, without
-from resumable.sinks.sql.new_run import Birth, written
-from resumable.sinks.sql.preflight import again
-from resumable.sinks.sql.published import left_behind, still_there
+from resumable.sinks.sql.new_run import written_schema
+from resumable.sinks.sql.options import TableOptions
+from resumable.sinks.sql.preflight import revalidate
+from resumable.sinks.sql.promoting import promote
+from resumable.sinks.sql.published import remains, still_there
 from resumable.sinks.sql.publishing import publish
-from resumable.sinks.sql.removing import remove, say_over, sweep_older
+from resumable.sinks.sql.removing import mark_finished, remove, sweep_older
 from resumable.sinks.sql.sifting import Sifting
 from resumable.sinks.sql.staging import make
-
-if TYPE_CHECKING:
-    from resumable.sinks.sql.sink import SqlSink
 
 __all__ = ["SqlWriter"]
 
@@ -43,22 +42,20 @@ __all__ = ["SqlWriter"]
 class SqlWriter:
     """See `Writer`."""
 
-    def __init__(self, sink: SqlSink, c: Connection, claim: Claimant, last: Checkpoint) -> None:
-        self._sink, self._c, self._claim, self._seen = sink, c, claim, last
+    def __init__(
+        self,
+        c: Connection,
+        options: TableOptions,
+        claim: Claimant,
+        seen: Checkpoint,
+        last: Checkpoint,
+        layout: Layout | None,
+    ) -> None:
+        """A run that is open at `last`; `seen` is the checkpoint that the store knew, `layout` a new run's."""
+        self._c, self._options, self._claim, self._seen, self.last = c, options, claim, seen, last
         self._ledger = Ledger(c, claim.run)
-        birth = Birth(sink, c, claim, self._ledger, last)
-        with c.errors(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
-            new = last.stage == "new"
-            if refusal := c.dialect.barred(c, NAME, sink.table, sink.if_exists if new else ""):
-                raise TargetError(
-                    f"The target of run {claim.run!r} can't be opened: {refusal.what}.",
-                    safe="Nothing was changed.",
-                    do=refusal.do,
-                )
-            self.last = recover(c, self._ledger, claim, last, birth)
-        self._sink = sink.begun(c, self.last)
-        self._layout: Layout | None = birth.layout
-        self._made = False
+        self._layout = layout
+        self._staging_ready = False
         self._shape: object = None
         self._rows = self._row = 0
         self._reload()
@@ -69,7 +66,7 @@ class SqlWriter:
         """See `Writer.write`."""
         if not batch.rows.num_rows:
             return ()
-        layout, c, strict = self._ready(), self._c, self._sink.on_bad_row == "raise"
+        layout, c, strict = self._ready(), self._c, self._options.on_bad_row == "raise"
         kept: Sequence[int] = numbered(batch)
         rejects: list[Reject] = []
         rows, misfits = cast(batch.rows, layout, c)
@@ -80,12 +77,12 @@ class SqlWriter:
         try:
             with c.errors("The rows can't be stored"):
                 c.begin()
-                with c.savepoint("resumable_batch"):
+                with c.database.loader.savepoint(c, "resumable_batch", self._state["staging"], numbers):
                     misfits = store(c, self._state["staging"], layout, rows, numbers, all_misfits=not strict)
                     if misfits and strict:
                         raise bad_row(misfits[0], kept)
         except (TargetError, ConnectionLost):
-            self._ousted()
+            self._raise_if_superseded()
             raise
         rows, _ = without(rows, misfits, kept, rejects)
         self._rows += rows.num_rows
@@ -95,39 +92,39 @@ class SqlWriter:
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
         """See `Writer.commit`."""
         c = self._c
-        if checkpoint.outcome:
-            self._forget()
+        if checkpoint.is_decided:
+            self._roll_back()
         mine = replace(checkpoint, claim=self._claim.id, sink=self._next_state())
         try:
             with c.errors("The rows can't be committed"):
                 c.begin()
-                if not checkpoint.outcome:
-                    self._look()
-                held = self._ledger.write(self._claim.id, checkpoint.number - 1, mine)
-                if held:
+                if not checkpoint.is_decided:
+                    self._revalidate_if_changed()
+                written = self._ledger.write(self._claim.id, checkpoint.number - 1, mine)
+                if written:
                     c.commit()
         except ResumableError:
-            self._ousted()
+            self._raise_if_superseded()
             raise
-        if not held:
-            self._fenced()
+        if not written:
+            self._raise_superseded()
         self.last = mine
         return mine
 
     def sift(self) -> Iterator[tuple[Reject, ...]]:
         """See `Writer`: the rows that `publish` would refuse, in parts; the next commit is without them."""
-        if self._sink.on_bad_row == "raise":
+        if self._options.on_bad_row == "raise":
             return
-        self._forget()
+        self._roll_back()
         self._ready()
         with self._c.errors("The rows can't be looked through"):
-            sifting = Sifting(self._c, self._sink.table, self._state["staging"])
+            sifting = Sifting(self._c, self._options.table, self._state["staging"])
 
-            def act() -> None:
-                self._check()
-                sifting.mark(self._again(sifting.staging))
+            def mark() -> None:
+                self._refuse_if_superseded()
+                sifting.mark(self._revalidate(sifting.staging))
 
-            self._patiently(act)
+            self._retry_on_lock(mark)
             for part in sifting.taken():
                 self._rows -= len(part)
                 yield part
@@ -136,27 +133,31 @@ class SqlWriter:
         """See `Writer.publish`."""
         if self.last.is_published:
             return self.last
-        self._forget()
+        self._roll_back()
         layout = self._ready()
         mine = replace(checkpoint, claim=self._claim.id)
+        by_rename = layout.table is None and not self._c.traits.transactional_ddl
 
-        def act() -> None:
+        def publish_once() -> None:
             nonlocal mine
             row, now = self._ledger.read(lock=True), layout
             if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
                 raise superseded(self._claim.run, row)
             if layout.table is not None:
-                self._again(self._state["staging"])  # what isn't there can't be locked
-                self._c.dialect.reserve(self._c, self._sink.table, layout)
-                now = self._again(self._state["staging"])
-            publish(self._c, self._sink.table, self._state["staging"], now, self._rows)
-            left = left_behind(self._c, self._sink.table, made=self._state["fresh"])
+                self._revalidate(self._state["staging"])  # what isn't there can't be locked
+                self._c.database.publisher.lock_target(self._c, self._options.table, layout)
+                now = self._revalidate(self._state["staging"])
+            if not by_rename:
+                publish(self._c, self._options.table, self._state["staging"], now, self._rows)
+            left = remains(self._c, self._options.table, made=self._state["fresh"])
             mine = replace(mine, sink={**self._state, "left": left})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
-        with self._c.errors(f"Table {self._sink.table!r} can't be published", safe="The staged rows are kept."):
-            self._patiently(act)
+        with self._c.errors(f"Table {self._options.table!r} can't be published", safe="The staged rows are kept."):
+            if by_rename:
+                self.last = promote(self._c, self._ledger, self._claim, self.last, layout, self._rows)
+            self._retry_on_lock(publish_once)
         self.last = mine
         return mine
 
@@ -165,32 +166,34 @@ class SqlWriter:
     def accepted(self) -> None:
         """See `Writer.accepted`."""
         with self._c.errors("Older leftovers can't be swept"):
-            self._patiently(lambda: sweep_older(self._c, self._ledger, self._claim))
+            self._retry_on_lock(lambda: sweep_older(self._c, self._ledger, self._claim))
 
     def discard(self) -> None:
-        """See `Writer.undo`."""
-        if self._seen.number == 0 and self.last.number == 1:
+        """See `Writer.discard`."""
+        if not self._seen.is_begun and self.last.number == 1:
             self._remove(only_just_begun=True)
 
     def clean_up(self) -> None:
-        """See `Writer.clear`."""
-        self._forget()
+        """See `Writer.clean_up`."""
+        self._roll_back()
         if not self.last.is_published:
             self._remove(only_just_begun=False)
             return
         with self._c.errors("What the run leaves can't be swept"):
-            self._patiently(lambda: say_over(self._c, self._ledger, self._claim))
+            self._retry_on_lock(lambda: mark_finished(self._c, self._ledger, self._claim))
         self.last = self.last.finish()
 
     def _remove(self, *, only_just_begun: bool) -> None:
         with self._c.errors("What the run made can't be removed"):
-            self._patiently(lambda: remove(self._c, self._ledger, self._claim, only_just_begun=only_just_begun))
+            self._retry_on_lock(lambda: remove(self._c, self._ledger, self._claim, only_just_begun=only_just_begun))
             self._ledger.drop()
 
     def is_published(self) -> bool:
         """See `Writer.is_published`."""
-        with self._c.errors(f"Table {self._sink.table!r} can't be looked at"), self._c.reading():
-            return self._here() and still_there(self._c, self._sink.table, self._sink.if_exists, self.last)
+        with self._c.errors(f"Table {self._options.table!r} can't be looked at"), self._c.reading():
+            return self._is_same_table() and still_there(
+                self._c, self._options.table, self._options.if_exists, self.last
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -198,11 +201,11 @@ class SqlWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+        with contextlib.suppress(SQLAlchemyError, self._c.traits.driver_error):
             self._c.rollback()
-            if not self.last.is_finished and not self._c.dialect.lost(self._c) and self._ledger.exists():
+            if not self.last.is_finished and not self._c.is_lost() and self._ledger.exists():
                 with self._c.transaction():
-                    self._ledger.rest(self._claim.id)
+                    self._ledger.release(self._claim.id)
         self._c.close()
 
     # --------------------------------------------------------------------------------------------- state
@@ -219,27 +222,27 @@ class SqlWriter:
     def _next_state(self) -> dict[str, Any]:
         return {**self._state, "rows": self._rows, "row": self._row}
 
-    def _forget(self) -> None:
+    def _roll_back(self) -> None:
         """Drop what wasn't committed."""
-        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error):
+        with contextlib.suppress(SQLAlchemyError, self._c.traits.driver_error):
             self._c.rollback()
         self._reload()
 
     def _ready(self) -> Layout:
         """The layout, and staging in its place: it may have been swept while nothing was in it."""
-        if self._made and self._layout is not None:
+        if self._staging_ready and self._layout is not None:
             return self._layout
         c, state = self._c, self._state
-        if not self._here():
+        if not self._is_same_table():
             raise TargetChanged(
-                f"Run {self._claim.run!r} was begun into {state['table']!r}, not {self._sink.table!r}.",
+                f"Run {self._claim.run!r} was begun into {state['table']!r}, not {self._options.table!r}.",
                 safe="Nothing was changed.",
                 do="Give the run the same target, or another name.",
             )
         with c.errors("The target can't be looked at"), c.reading():
-            there = c.dialect.kind(c, state["staging"]) == "table"
+            there = c.database.catalog.kind(c, state["staging"]) == "table"
             if self._layout is None:
-                self._layout = self._again(state["staging"] if there else None)
+                self._layout = self._revalidate(state["staging"] if there else None)
         if not there:
             if self._rows or state["mode"] == "direct":
                 raise TargetChanged(
@@ -248,21 +251,21 @@ class SqlWriter:
                     do="Restore it, or begin anew (--restart, pipeline.restart()).",
                 )
             with c.errors("Staging can't be made"):
-                make(c, state["staging"], self._layout, self._check)
-        self._made = True
+                make(c, state["staging"], self._layout, self._refuse_if_superseded)
+        self._staging_ready = True
         return self._layout
 
-    def _here(self) -> bool:
+    def _is_same_table(self) -> bool:
         """Whether the run was begun into this very table."""
         state, c = self._state, self._c
-        return not state or (state["table"], state["schema"] or c.schema) == (self._sink.table, c.schema)
+        return not state or (state["table"], state["schema"] or c.schema) == (self._options.table, c.schema)
 
-    def _again(self, staging: str | None) -> Layout:
+    def _revalidate(self, staging: str | None) -> Layout:
         state, key = self._state, tuple(self._state["key"])
-        return again(
+        return revalidate(
             self._c,
             state["table"],
-            written(self.last),
+            written_schema(self.last),
             state["mode"],
             key,
             fresh=state["fresh"],
@@ -270,34 +273,34 @@ class SqlWriter:
             replaces=self.last.previous if state["replaces"] else None,
         )
 
-    def _look(self) -> None:
+    def _revalidate_if_changed(self) -> None:
         """Look at a table that was there again, once anything about it is another: it may be gone."""
         if self._layout is not None and self._layout.table is not None:
-            shape = self._c.dialect.shape(self._c, self._sink.table)
+            shape = self._c.database.catalog.shape(self._c, self._options.table)
             if shape != self._shape:
-                self._layout, self._shape = self._again(self._state["staging"]), shape
+                self._layout, self._shape = self._revalidate(self._state["staging"]), shape
 
-    def _check(self) -> None:
+    def _refuse_if_superseded(self) -> None:
         """The row is locked and mine: one that slept through the run must not make anything after it."""
         row = self._ledger.read(lock=True)
         if row is None or row.claim != self._claim.id:
             raise superseded(self._claim.run, row)
 
-    def _patiently(self, act: Callable[[], None]) -> None:
+    def _retry_on_lock(self, act: Callable[[], None]) -> None:
         # A table that is loaded in plain view may be in others' use: their connections aren't ours to end.
         staging = "" if self._state.get("mode") == "direct" else self._state.get("staging", "")
-        self._c.patiently(act, staging, self._sink.table)
+        self._c.retry_on_lock(act, staging, self._options.table)
 
-    def _ousted(self) -> None:
+    def _raise_if_superseded(self) -> None:
         """After an error: `Superseded` if it came of another runner's having the run. Drops what wasn't committed."""
-        self._forget()
-        with contextlib.suppress(SQLAlchemyError, self._c.dialect.error), self._c.reading():
+        self._roll_back()
+        with contextlib.suppress(SQLAlchemyError, self._c.traits.driver_error), self._c.reading():
             row = self._ledger.read()
             if row is None or row.claim != self._claim.id:
                 raise superseded(self._claim.run, row) from None
 
-    def _fenced(self) -> NoReturn:
-        self._forget()
+    def _raise_superseded(self) -> NoReturn:
+        self._roll_back()
         with self._c.errors("The ledger can't be read"), self._c.reading():
             row = self._ledger.read()
         raise superseded(self._claim.run, row)

@@ -8,7 +8,7 @@ import io
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resumable.formats.csv.records import Dialect
+from resumable.formats.csv.dialect import Dialect
 
 csv.field_size_limit(2**30)
 PIECES = st.lists(

@@ -73,14 +73,14 @@ class Dialect:
 
     def fields(self, record: bytes) -> list[bytes]:
         """The fields of one record, unquoted; none for an empty record. Its line end may be there or not."""
-        found, at, end = list[bytes](), 0, len(record)
+        fields, at, end = list[bytes](), 0, len(record)
         while True:
             match = self._field.match(record, at)
             assert match is not None  # a field may be empty, so there always is one
-            found.append(self._unquoted(match.group()))
+            fields.append(self._unquoted(match.group()))
             at = match.end() + 1
             if at > end or record[at - 1 : at] != self.delimiter:
-                return [] if found == [b""] and match.end() == 0 else found
+                return [] if fields == [b""] and match.end() == 0 else fields
 
     def count(self, record: bytes) -> int:
         """How many fields a record has: `len(fields(record))`, cheaply."""

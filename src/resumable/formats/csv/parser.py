@@ -2,10 +2,10 @@
 
 Laws kept here:
 
-* Fields are split as `csv.reader` splits them (records.py), and become values by the law of values.py.
+* Fields are split as `csv.reader` splits them (dialect.py), and become values by the law of text_values.py.
 * An unquoted field that reads like a word for NULL is NULL, a quoted one never is. Empty lines are no rows, except in
   a file of one column, where an unquoted nothing is what a line has.
-* A row that doesn't fit is a `Fault`, never a row. Each row has at most one.
+* A row that doesn't fit is a `BadRecord`, never a row. Each row has at most one.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.csv
 
-from resumable.formats import known
 from resumable.formats.csv.content import BOM
 from resumable.formats.csv.cutter import Block
-from resumable.formats.csv.records import Dialect
+from resumable.formats.csv.dialect import Dialect
+from resumable.formats.typed_columns import convert_column, declaration, suggested_type
 
-__all__ = ["Fault", "Parser", "Texts"]
+__all__ = ["BadRecord", "Parser", "StringColumns"]
 
 _SHOWN = 40  # characters of a value in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class BadRecord:
     """A row that doesn't fit: its number among the block's rows, from 0, where it lies in the block, and why.
 
     `hint` is the type that its column would need; `kind` tells what else is to be done about it.
@@ -44,16 +44,20 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """The block's rows as columns of strings, without those that are `faults` already.
+class StringColumns:
+    """The block's rows as columns of strings, without the `bad` records among them.
 
-    `count` of data rows, faults included. `kept`: which of them the rows are, if not all.
+    `count` of data rows, bad ones included. `indices`: which of them the rows are, if not all.
     """
 
     columns: list[pa.StringArray]
-    faults: list[Fault]
+    bad: list[BadRecord]
     count: int
-    kept: list[int] | None = None
+    indices: list[int] | None = None
+
+    def index(self, i: int) -> int:
+        """Which data row of the block the row `i` is."""
+        return i if self.indices is None else self.indices[i]
 
 
 class Parser:
@@ -77,64 +81,63 @@ class Parser:
             quoted_strings_can_be_null=False,
         )
 
-    def rows(self, texts: Texts, schema: pa.Schema, block: Block) -> tuple[pa.RecordBatch, list[Fault]]:
-        """The rows that fit, as values of the schema's types, and the faults of the block, in order."""
+    def rows(self, strings: StringColumns, schema: pa.Schema, block: Block) -> tuple[pa.RecordBatch, list[BadRecord]]:
+        """The rows that fit, as values of the schema's types, and the bad records of the block, in order."""
         columns, wrong = [], dict[int, tuple[str, str, str | None]]()
-        for texts_, field in zip(texts.columns, schema, strict=True):
-            values, misfits = known.values(texts_, field)
+        for texts, field in zip(strings.columns, schema, strict=True):
+            values, misfits = convert_column(texts, field)
             columns.append(values)
             for i, why in misfits.items():
-                text = texts_[i].as_py()
-                if table := known.declared(field):
+                text = texts[i].as_py()
+                if table := declaration(field):
                     why = f"{why}, and the table's column is {table}"
-                wrong.setdefault(
-                    i, (field.name, f"column {field.name!r}: {_short(text)} {why}", known.advised(text, field))
-                )
+                why = f"column {field.name!r}: {_short(text)} {why}"
+                wrong.setdefault(i, (field.name, why, suggested_type(text, field)))
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         if not wrong:
-            return batch, texts.faults
+            return batch, strings.bad
         records = self.records(block)
-        faults = list(texts.faults)
+        bad = list(strings.bad)
         for i, (column, why, hint) in wrong.items():
-            index = i if texts.kept is None else texts.kept[i]
-            faults.append(Fault(index, *records[index], why, column, hint))
-        keep = pa.array([i not in wrong for i in range(batch.num_rows)], pa.bool_())
-        return batch.filter(keep), sorted(faults, key=lambda fault: fault.index)
+            index = strings.index(i)
+            bad.append(BadRecord(index, *records[index], why, column, hint))
+        fits = pa.array([i not in wrong for i in range(batch.num_rows)], pa.bool_())
+        return batch.filter(fits), sorted(bad, key=lambda record: record.index)
 
-    def texts(self, block: Block) -> Texts:
+    def strings(self, block: Block) -> StringColumns:
         """The block's rows as text."""
-        ended = block.final and _mark(block.data)
-        if not block.spoiled and not ended:
+        end_mark = _end_mark(block.data) if block.final else ""
+        if not block.spoiled and not end_mark:
             try:
                 columns = self._columns(block.data)
             except (pa.ArrowInvalid, UnicodeDecodeError):
                 pass  # it doesn't say which record it was
             else:
-                return Texts(columns, [], len(columns[0]))
+                return StringColumns(columns, [], len(columns[0]))
         records = self.records(block)
         spoiled = {line.begin: line.why for line in block.spoiled}
-        faults, kept, good = list[Fault](), list[int](), list[bytes]()
+        bad, indices, good = list[BadRecord](), list[int](), list[bytes]()
         for index, (begin, end) in enumerate(records):
             record = block.data[begin:end]
             if begin in spoiled:
-                faults.append(Fault(index, begin, end, spoiled[begin], kind="quote"))
-            elif ended and end == block.length:
-                faults.append(Fault(index, begin, end, ended, kind="end"))
-            elif fault := self._fault(index, begin, record, block.offset):
-                faults.append(fault)
+                bad.append(BadRecord(index, begin, end, spoiled[begin], kind="quote"))
+            elif end_mark and end == block.length:
+                bad.append(BadRecord(index, begin, end, end_mark, kind="end"))
+            elif wrong := self._check(index, begin, record, block.offset):
+                bad.append(wrong)
             else:
                 good.append(record.rstrip(b"\r\n") + b"\n")  # a \r and a \n that meet would be one line end
-                kept.append(index)
-        return Texts(self._columns(b"".join(good)), faults, len(records), kept)
+                indices.append(index)
+        return StringColumns(self._columns(b"".join(good)), bad, len(records), indices)
 
     def records(self, block: Block) -> list[tuple[int, int]]:
         """Begin and end of each data row in the block, spoiled lines included."""
-        found, at = list[tuple[int, int]](), 0
+        spans, at = list[tuple[int, int]](), 0
         for line in block.spoiled:
-            found += self._records(block.data, at, line.begin)
-            found.append((line.begin, line.end))
+            spans += self._records(block.data, at, line.begin)
+            spans.append((line.begin, line.end))
             at = line.end
-        return found + self._records(block.data, at, len(block.data))
+        return spans + self._records(block.data, at, len(block.data))
 
     def _records(self, data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
         part = data[begin:end]
@@ -154,13 +157,13 @@ class Parser:
         table = pyarrow.csv.read_csv(pa.BufferReader(block), self._read, self._parse, self._convert)
         return [column.combine_chunks() for column in table.columns]
 
-    def _fault(self, index: int, begin: int, record: bytes, offset: int) -> Fault | None:
+    def _check(self, index: int, begin: int, record: bytes, offset: int) -> BadRecord | None:
         """What is wrong with a record that begins at `begin` of the block at `offset`."""
         count, expected, end = self.dialect.count(record), len(self.names), begin + len(record)
         if count != expected and not (expected == 1 and count == 0):
             fields = "1 field" if count == 1 else f"{count:,} fields"
             why = f"it has {fields} where the file has {expected:,} column{'s' if expected > 1 else ''}"
-            return Fault(index, begin, end, why, kind="shape")
+            return BadRecord(index, begin, end, why, kind="shape")
         try:
             record.decode(self.encoding)
         except UnicodeDecodeError as wrong:
@@ -170,11 +173,11 @@ class Parser:
                     field.decode(self.encoding)
                 except UnicodeDecodeError as error:
                     bad = f"the byte 0x{error.object[error.start]:02x} in {_short(field)} is no {self.encoding}"
-                    return Fault(index, begin, end, f"column {name!r}: {bad} ({at})", name, kind="bytes")
+                    return BadRecord(index, begin, end, f"column {name!r}: {bad} ({at})", name, kind="bytes")
         return None
 
 
-def _mark(data: bytes) -> str:
+def _end_mark(data: bytes) -> str:
     """Why what the file ends with is no row, if it is an end mark or padding."""
     last = data[-4:].rstrip(b"\r\n")[-1:]
     if last == b"\x1a":
