@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 
 from resumable import optional_parts
 from resumable.errors import UsageError
 from resumable.terminal import utf8
 
-__all__ = ["file_path", "required_address", "run_name"]
-
-
-def file_path(path: str | os.PathLike[str]) -> str:
-    """The one path of a file to be written: it may be a link itself, but there is none on the way to it."""
-    folder, base = os.path.split(os.path.abspath(path))
-    return os.path.join(os.path.realpath(folder), base)
+__all__ = ["required_address", "run_name"]
 
 
 def required_address(part: object, what: str) -> str:
