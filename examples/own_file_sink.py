@@ -74,9 +74,9 @@ class LinesWriter:
     def recover(self) -> None:
         """One of five: fenced off, decided, a new run, published already, or cut back to the last commit."""
         self.check_newest()
-        if self.last.outcome:
+        if self.last.is_decided:
             return  # only clearing up is left: nothing is made
-        if self.last.number == 0:
+        if not self.last.is_begun:
             self.begin()
         elif self.published():
             self.last = self.last.next(claim=self.claim.id, outcome="completed", previous=None)
@@ -105,7 +105,7 @@ class LinesWriter:
     def published(self) -> bool:
         """Whether the run's file has its name already: its runner died before it could say so."""
         state = self.last.sink
-        if not (self.last.complete and self.target.exists() and inode(self.target) == state["inode"]):
+        if not (self.last.stage == "loaded" and self.target.exists() and inode(self.target) == state["inode"]):
             return False
         self.sync_folder()  # that it is found doesn't mean that it is durable
         return self.target.stat().st_size == state["length"]
@@ -201,7 +201,7 @@ class LinesWriter:
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
         """Make the rows durable; once the store has saved what this answers, they are committed."""
         self.check_mine(checkpoint)
-        if not checkpoint.outcome:
+        if not checkpoint.is_decided:
             assert self.fd is not None
             self.flush()
             os.fsync(self.fd)

@@ -73,16 +73,16 @@ class EventWriter:
         text = self.sql("select checkpoint from events_ledger where run = :run").scalar()
         held = None if text is None else Checkpoint.from_json(text, "The ledger")
         if held is None:
-            if last.outcome:
+            if last.is_decided:
                 return  # only clearing up is left, and there is nothing
-            if last.number:
+            if last.is_begun:
                 raise TargetChanged("The ledger has lost the run.", safe="Nothing was changed.", do="Begin anew.")
             self.begin(replace(last, previous=None))
         elif held.claim > self.claim.id:
             raise superseded(held.claim.epoch)
-        elif held.finished:
+        elif held.is_finished:
             # Begun anew only by somebody who knows that it is over: not by one whose store was lost.
-            if last.number or last.outcome or last.claim < held.claim:
+            if last.stage != "new" or last.claim < held.claim:
                 self.last = held
             else:
                 self.begin(last.follow(held))  # which keeps it as `previous`
@@ -157,8 +157,8 @@ class EventWriter:
             if not self.mine():
                 return
             self.sql("delete from events_staging where run = :run")
-            if self.last.outcome == "completed":
-                self.put(replace(self.last, finished=True))
+            if self.last.is_published:
+                self.put(self.last.finish())
             else:
                 self.put_back()
 

@@ -47,8 +47,6 @@ CORE = {"control", "progress", "terminal", "notebook", "session", "explain", "ru
 LATE = {
     ("pipeline", "stores"),
     ("progress", "notebook"),
-    ("pipeline", "notebook"),
-    ("run", "notebook"),
     ("starting", "cli"),
 }
 """What is imported in a function, because it lies above or is seldom used: the default store, a notebook's pictures, the command."""

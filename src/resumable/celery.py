@@ -50,13 +50,13 @@ from resumable.uploads import upload
 
 __all__ = ["Runs"]
 
-AGAIN = 5.0
+RETRY_AFTER = 5.0
 """Seconds until a message that finds its run running, or no store, is looked at again."""
-FALLS = 3
+MAX_CRASHES = 3
 """Workers that a run may kill, one after the other, before it has failed."""
-TRIES = 60
+MAX_TRIES = 60
 """Times that a run whose database can't be reached, or whose store, is looked at again before it has failed."""
-LEAVING = 2.0
+RELEASE_TIMEOUT = 2.0
 """Seconds that the next slice waits for the one before it to give its claim back."""
 
 log = logging.getLogger("resumable")
@@ -106,13 +106,13 @@ class Runs:
         """
         make: Any = {"upload": upload, "export": export}.get(kind)
         if make is None or {"name", "store", "transform"} & {*arguments}:
-            raise _misfit(kind, "its arguments are those of upload or export, without name, store and transform")
+            raise _bad_arguments(kind, "its arguments are those of upload or export, without name, store and transform")
         end = "target" if kind == "upload" else "source"
-        given = {**arguments, end: self.connections.get(arguments.get(end, ""), arguments.get(end))}
+        url = self.connections.get(arguments.get(end, ""), arguments.get(end))
         try:
-            pipeline: Pipeline = make(**given, name=name, store=self.store)
+            pipeline: Pipeline = make(**{**arguments, end: url}, name=name, store=self.store)
         except TypeError as error:
-            raise _misfit(kind, str(error)) from None
+            raise _bad_arguments(kind, str(error)) from None
         run = submit(pipeline)
         self._send(run.name)
         return run
@@ -154,7 +154,7 @@ class Runs:
         try:
             record = self.store.load(name)
             if record is not None and record.asked == "terminate":
-                self._pipeline(name, record).terminate(wait=HEARTBEAT_TIMEOUT + LEAVING)
+                self._pipeline(name, record).terminate(wait=HEARTBEAT_TIMEOUT + RELEASE_TIMEOUT)
             elif record is not None and record.asked == "resume":
                 self._go_on(name, after, record)
         except (Stopped, Superseded, AlreadyCompleted, _NotItsTurn) as error:
@@ -162,7 +162,7 @@ class Runs:
         except (AlreadyRunning, NotHonoured):
             self._later(name, after, 0)
         except ResumableError as error:
-            if error.transient and tries < TRIES:
+            if error.transient and tries < MAX_TRIES:
                 log.warning("%s", error)
                 self._later(name, after, tries + 1)
                 return
@@ -175,21 +175,21 @@ class Runs:
         with contextlib.suppress(ResumableError):
             record = self.store.load(name)
             after = after if record is None else record.claim.token
-        self._slice.apply_async((name, after, tries), countdown=AGAIN)
+        self._slice.apply_async((name, after, tries), countdown=RETRY_AFTER)
 
     def _go_on(self, name: str, after: str, record: Record) -> None:
         """One slice; the next one's message is sent before its end."""
         if record.claim.token == after and may_live(record):
-            wait_until_idle(self.store, name, LEAVING)
+            wait_until_idle(self.store, name, RELEASE_TIMEOUT)
         pipeline = self._pipeline(name, record)
         end = time.monotonic() + self.slice_seconds
-        with contextlib.closing(pipeline.steps(precondition=_turn(name, after))) as steps:
+        with contextlib.closing(pipeline.steps(precondition=_its_turn(name, after))) as steps:
             for progress in steps:
                 due = self._ending[0] or time.monotonic() >= end
-                if due and progress.status == "running" and (self._told(name) or self._ending[0]):
+                if due and progress.status == "running" and (self._send_next(name) or self._ending[0]):
                     break
 
-    def _told(self, name: str) -> bool:
+    def _send_next(self, name: str) -> bool:
         """Whether the broker has the next message; if not, this slice goes on."""
         try:
             self._send(name)
@@ -200,15 +200,15 @@ class Runs:
 
     def _fail(self, name: str, error: ResumableError) -> None:
         """Keep the reason why no session came about, and try no more."""
-        with claim_run(self.store, name, precondition=_turn(name, None)) as claim:
+        with claim_run(self.store, name, precondition=_its_turn(name, None)) as claim:
             claim.save(replace(claim.last, stopped_as="failed", error=redact(str(error))), release=True, withdraw=True)
 
     def _pipeline(self, name: str, record: Record) -> Pipeline:
         """The run's pipeline, with the connection that means the database of its definition."""
-        kept = record.checkpoint.definition
-        end = "target" if kept.get("kind") == "upload" else "source"
-        there = database_identity(kept[end]) if rebuildable(kept) else ""
-        url = next((url for url in self.connections.values() if database_identity(url) == there), None)
+        definition = record.checkpoint.definition
+        end = "target" if definition.get("kind") == "upload" else "source"
+        database = database_identity(definition[end]) if rebuildable(definition) else ""
+        url = next((url for url in self.connections.values() if database_identity(url) == database), None)
         return rebuild(self.store, name, **{end: url})
 
     def _send(self, name: str) -> None:
@@ -229,20 +229,20 @@ class Runs:
 
     def _listen(self, number: signal.Signals) -> None:
         """Hear of the worker's end when it begins: in a soft shutdown Celery says so only when it is through."""
-        celerys: Any = signal.getsignal(number)
+        handler_of_celery: Any = signal.getsignal(number)
 
         def end(number: int, frame: object) -> None:
             self._shutting_down()
-            celerys(number, frame)
+            handler_of_celery(number, frame)
 
-        if callable(celerys):
+        if callable(handler_of_celery):
             signal.signal(number, end)
 
     def _shutting_down(self, **_: Any) -> None:
         self._ending[0] = 1
 
 
-def _misfit(kind: str, why: str) -> UsageError:
+def _bad_arguments(kind: str, why: str) -> UsageError:
     return UsageError(
         f"A run of kind {kind!r} can't be made of that: {why}.",
         safe="Nothing was touched.",
@@ -250,17 +250,17 @@ def _misfit(kind: str, why: str) -> UsageError:
     )
 
 
-def _turn(name: str, after: str | None) -> Callable[[Record], None]:
+def _its_turn(name: str, after: str | None) -> Callable[[Record], None]:
     """Refuses a claim on a run that isn't wanted, or has been claimed since; after a worker's death anybody may go on."""
 
     def precondition(record: Record) -> None:
-        passed = after is not None and record.owner is None and record.claim.token != after
-        if passed or record.asked not in ("resume", "terminate"):
+        claimed_since = after is not None and record.owner is None and record.claim.token != after
+        if claimed_since or record.asked not in ("resume", "terminate"):
             raise _NotItsTurn(f"Run {name!r}: a message that came too late, or twice.")
-        lost = 0 if record.owner is None else record.consecutive_crashes + 1
-        if after is not None and lost >= FALLS:
+        crashes = 0 if record.owner is None else record.consecutive_crashes + 1
+        if after is not None and crashes >= MAX_CRASHES:
             raise ResumableError(
-                f"Run {name!r} has lost {lost} workers in a row without a commit between: it is given up.",
+                f"Run {name!r} has lost {crashes} workers in a row without a commit between: it is given up.",
                 safe="What was committed is safe.",
                 do="See what killed them (memory?), then resume it.",
             )

@@ -12,7 +12,7 @@ from resumable.databases.identity import database_identity, table_identity
 from resumable.databases.keyset import is_query
 from resumable.databases.urls import is_url, plain_url, sqlite_file
 from resumable.errors import UsageError
-from resumable.files.local import file_path
+from resumable.files.local import LOCAL
 from resumable.files.streams import file_to_read, refuse_stream
 from resumable.formats.csv.content import way_on
 from resumable.protocols import Sink
@@ -75,7 +75,7 @@ def output_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, 
     if is_url(str(path)):
         raise usage("The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload.")
     refuse_stream(path, "The target of an export")
-    real = file_path(path)
+    real = LOCAL.address(os.fspath(path), write=True)
     kind = format or _ending(real) or "csv"
     if kind not in ("csv", *DELIMITERS):
         raise usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")

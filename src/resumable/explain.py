@@ -11,7 +11,7 @@ from resumable.session.plan import Plan
 __all__ = ["explain"]
 
 
-def _again(plan: Plan, last: Checkpoint) -> str:
+def _same_call(plan: Plan, last: Checkpoint) -> str:
     if plan.stale(last):
         return "begins a new run: the source has changed, or may have"
     try:
@@ -24,14 +24,14 @@ def _again(plan: Plan, last: Checkpoint) -> str:
 def explain(plan: Plan) -> str:
     """A few lines in words, one subject each. Reads the store and the source's sample; changes nothing."""
     record = plan.store.load(plan.name)
-    state = status_of(record)
+    status = status_of(record)
     last = record.checkpoint if record is not None else Checkpoint()
-    lines = [f"Run {plan.name!r} is {state}."]
-    if state == "completed":
-        lines.append(f"{last.rows:,} rows are published. The same call {_again(plan, last)}.")
+    lines = [f"Run {plan.name!r} is {status}."]
+    if status == "completed":
+        lines.append(f"{last.rows:,} rows are published. The same call {_same_call(plan, last)}.")
         lines.append("Terminate is refused: a completed run stays.")
     else:
-        if last.is_begun and state != "terminated":
+        if last.is_begun and status != "terminated":
             lines.append(f"Skipped: the {last.rows:,} rows that are committed (checkpoint {last.number}).")
             lines.append("Redone: whatever was read or written after that commit; it was never counted.")
         else:

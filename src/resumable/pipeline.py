@@ -147,9 +147,7 @@ class Pipeline:
             return f"<Pipeline {self.name!r}: {type(error).__name__}>"
 
     def _repr_html_(self) -> str:
-        from resumable.notebook.cards import standing
-
-        return standing(lambda: self.progress)
+        return self._handle._repr_html_()
 
 
 class Steps(Iterator[Progress]):

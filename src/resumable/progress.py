@@ -51,9 +51,9 @@ class Progress:
         if fraction and seconds and status not in ("completed", "terminated"):
             eta = seconds * (1 - fraction) / fraction
         rate, count = last.rows / seconds if seconds else None, len(last.sessions)
-        said = message or last.error
+        message = message or last.error
         return cls(
-            name, status, last.rows, last.rejected, fraction, seconds, rate, eta, count, said, asked, last.sessions
+            name, status, last.rows, last.rejected, fraction, seconds, rate, eta, count, message, asked, last.sessions
         )
 
     @classmethod
@@ -83,8 +83,8 @@ class Progress:
 
     def summary(self) -> str:
         """The facts, what is asked of it, and the message, in a line."""
-        said = (ASKED.get(self.asked, ""), self.message)
-        return " - ".join([", ".join(self.facts()), *(part for part in said if part)])
+        parts = (", ".join(self.facts()), ASKED.get(self.asked, ""), self.message)
+        return " - ".join(part for part in parts if part)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.status}, {self.summary()}"

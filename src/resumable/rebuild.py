@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy.engine import make_url
@@ -16,7 +17,7 @@ from resumable.checkpoint import CheckpointStore, Json
 from resumable.databases.identity import database_identity
 from resumable.errors import Refused, UsageError
 from resumable.exports import export
-from resumable.files.local import file_path
+from resumable.files.local import LOCAL
 from resumable.pipeline import Pipeline
 from resumable.run_handle import unknown
 from resumable.uploads import upload
@@ -51,7 +52,7 @@ def rebuild(store: CheckpointStore, name: str, *, source: str | None = None, tar
         options["null_values"] = tuple(options["null_values"])
         return upload(path, url, definition["table"], **options)
     url = _database(definition["source"], source, "source")
-    path = _same(definition["target"], target, "target", file_path)
+    path = _same(definition["target"], target, "target", partial(LOCAL.address, write=True))
     return export(url, definition["what"], path, **options)
 
 

@@ -70,11 +70,6 @@ class Run(RunHandle):
     def __repr__(self) -> str:
         return f"<Run {self.name!r} in {location(self.store)}>"
 
-    def _repr_html_(self) -> str:
-        from resumable.notebook.cards import standing
-
-        return standing(lambda: self.progress)
-
     def _record(self) -> Record:
         record = super()._record()
         if record is None:

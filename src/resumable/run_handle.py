@@ -14,6 +14,7 @@ from resumable.control.requests import ask
 from resumable.control.status import Status, may_live, pending_request, status_of, was_called_off
 from resumable.control.waiting import wait_until_idle
 from resumable.errors import AlreadyCompleted, Conflict, Refused, ResumableError, UnknownRun
+from resumable.notebook.cards import card_or_error
 from resumable.progress import Asked, Progress
 
 __all__ = ["RunHandle", "completed", "unknown"]
@@ -60,7 +61,7 @@ class RunHandle:
         Raises `UnknownRun`, `AlreadyCompleted`, and `NotHonoured` after `wait` seconds.
         """
         record = self.store.load(self.name)
-        known = record is not None
+        was_known = record is not None
         if record is not None and (may_live(record) or (record.owner is None and not record.checkpoint.is_begun)):
             ask(self.store, self.name, "terminate")
             record = wait_until_idle(self.store, self.name, wait)
@@ -69,7 +70,7 @@ class RunHandle:
         try:
             roll_back()
         except UnknownRun:
-            if not known:
+            if not was_known:
                 raise
             # Its runner died before its first checkpoint: nothing is left of it.
         except ResumableError as error:
@@ -90,6 +91,9 @@ class RunHandle:
         if pending_request(now) == "terminate" and not isinstance(error, Conflict):
             error.add("The request to terminate stands: the next to run it rolls it back.")
         raise error
+
+    def _repr_html_(self) -> str:
+        return card_or_error(lambda: self.progress)
 
     def _record(self) -> Record | None:
         return self.store.load(self.name)

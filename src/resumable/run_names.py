@@ -18,9 +18,9 @@ __all__ = ["required_address", "run_name"]
 
 def required_address(part: object, what: str) -> str:
     """What a source or sink of one's own says that it is: its `address`. Raises `UsageError` if it has none."""
-    found = optional_parts.address(part)
-    if found:
-        return found
+    address = optional_parts.address(part)
+    if address:
+        return address
     raise UsageError(
         f"Nothing tells this {what} ({type(part).__name__}) from another one, so the run needs a name.",
         safe="Nothing was touched.",

@@ -12,7 +12,7 @@ from resumable.checkpoint import CheckpointStore, Json
 from resumable.endpoints import input_file, key_columns, own_sink, remembered_url, upload_name, usage
 from resumable.files.streams import refuse_stream
 from resumable.pipeline import Pipeline
-from resumable.protocols import Sink
+from resumable.protocols import Sink, Source
 from resumable.session.plan import Transform
 from resumable.sinks import QuarantineSink, SqlSink
 from resumable.sources import ArrowSource, CsvSource
@@ -101,14 +101,8 @@ def upload(
             **{**of_format, **options},
         )
         remembered["max_record"] = source.max_record  # what spoils a line mustn't change with the default
-    elif columns or options or tuple(null_values) != ("",):
-        extra = [*(["columns"] if columns else []), *(["null_values"] if tuple(null_values) != ("",) else []), *options]
-        raise usage(
-            f"{', '.join(extra)} goes with the path of a file, not with data or a source as it is.",
-            "Give the data its types and nulls itself.",
-        )
-    elif not hasattr(source, "identity"):
-        source = ArrowSource(source)
+    else:
+        source = _source(source, columns, null_values, options)
     if on_bad_row == "quarantine":
         if quarantine is not None:
             refuse_stream(quarantine, "What rejected rows go to")
@@ -137,6 +131,18 @@ def upload(
             "options": remembered,
         },
     )
+
+
+def _source(source: Any, columns: object, null_values: Sequence[str], options: Mapping[str, Any]) -> Source:
+    """A source of the caller's own, or data as it is; what is said of a file's text goes with neither."""
+    nulls = ["null_values"] if tuple(null_values) != ("",) else []
+    extra = [*(["columns"] if columns else []), *nulls, *options]
+    if extra:
+        raise usage(
+            f"{', '.join(extra)} goes with the path of a file, not with data or a source as it is.",
+            "Give the data its types and nulls itself.",
+        )
+    return source if hasattr(source, "identity") else ArrowSource(source)
 
 
 def _sink(

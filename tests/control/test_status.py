@@ -16,8 +16,7 @@ import pytest
 import resumable
 from proxy import Proxy
 from resumable.checkpoint import Checkpoint, ClaimId, Owner, Record
-from resumable.control import claims
-from resumable.control import status as standing
+from resumable.control import claims, status
 from resumable.control.claims import claim_run
 from resumable.control.liveness import this_process
 from resumable.control.requests import ask
@@ -58,21 +57,21 @@ def test_a_heart_elsewhere_is_judged_by_this_process_s_own_clock(monkeypatch: py
     """Whatever hour the other clock gives: running at a look; interrupted once nothing has beaten for a while; and back."""
     for clock in (-1e6, 0.0, 1e6):
         record = Record(1, owner=ELSEWHERE, claim=ClaimId(1, str(clock)), heartbeat=1, heartbeat_at=time.time() + clock)
-        monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 3600)
+        monkeypatch.setattr(status, "HEARTBEAT_TIMEOUT", 3600)
         assert "running" == status_of(record)
-        monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 0)
+        monkeypatch.setattr(status, "HEARTBEAT_TIMEOUT", 0)
         assert "interrupted" == status_of(record)
-        monkeypatch.setattr(standing, "HEARTBEAT_TIMEOUT", 3600)
+        monkeypatch.setattr(status, "HEARTBEAT_TIMEOUT", 3600)
         assert "running" == status_of(replace(record, heartbeat=2))
 
 
 def test_only_so_many_hearts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one seen longest ago is forgotten, so that a service may look for years."""
-    monkeypatch.setattr(standing, "MAX_HEARTS", 2)
+    monkeypatch.setattr(status, "MAX_HEARTS", 2)
     claims = [ClaimId(1, f"remembered {i}") for i in range(4)]
     for claim in claims:
         status_of(Record(1, owner=ELSEWHERE, claim=claim))
-    assert claims[2:] == list(standing._hearts)
+    assert claims[2:] == list(status._hearts)
 
 
 def test_who_runs_it_elsewhere_is_said(folder: Path) -> None:

@@ -85,11 +85,14 @@ def may_live(record: Record | None) -> bool:
 
 def fenced(name: str, record: Record) -> Superseded:
     """What to raise in a runner whose claim the record doesn't have any more."""
-    ended = (
-        f"it has ended it ({record.checkpoint.outcome})" if record.checkpoint.is_finished else "it has stopped by now"
-    )
+    if record.owner is not None:
+        by = f"{record.owner} has it"
+    elif record.checkpoint.is_finished:
+        by = f"by another runner; it has ended it ({record.checkpoint.outcome})"
+    else:
+        by = "by another runner; it has stopped by now"
     return Superseded(
-        f"Run {name!r} was taken over: {f'{record.owner} has it' if record.owner else f'by another runner; {ended}'}.",
+        f"Run {name!r} was taken over: {by}.",
         safe="What was committed is safe; this runner wrote nothing after that.",
         do="Look at it with `resumable status`.",
     )

@@ -10,7 +10,7 @@ from resumable.notebook.chart import INK, throughput
 from resumable.notebook.html import Html, element
 from resumable.progress import Progress
 
-__all__ = ["card", "note", "standing", "table"]
+__all__ = ["card", "card_or_error", "note", "table"]
 
 COLOURS = {"running": INK, "completed": "#16a34a", "paused": "#d97706", "interrupted": "#d97706", "failed": "#dc2626"}
 """Of the dot beside the state, which the word says as well; every other state is grey."""
@@ -33,8 +33,8 @@ def card(run: Progress) -> Html:
     return element("div", *parts, style="max-width:480px;line-height:1.6;text-align:left")
 
 
-def standing(read: Callable[[], Progress]) -> Html:
-    """The card of a handle on a run; or, in a sentence, why it can't be told where the run stands."""
+def card_or_error(read: Callable[[], Progress]) -> Html:
+    """The card of a run; or, in a sentence, why its progress can't be read."""
     try:
         return card(read())
     except ResumableError as error:

@@ -89,8 +89,8 @@ def _between(before: Session, after: Session) -> float:
 
 
 def _block(name: str, session: Session, x: float, floor: float, wide: float, high: float) -> Html:
-    told = f"{name}: {session.rows:,} rows in {span(session.seconds)}, {_rate(session):,.0f} rows/s"
-    return element("rect", element("title", told), x=x, y=floor - high, width=wide, height=high, fill=INK)
+    title = f"{name}: {session.rows:,} rows in {span(session.seconds)}, {_rate(session):,.0f} rows/s"
+    return element("rect", element("title", title), x=x, y=floor - high, width=wide, height=high, fill=INK)
 
 
 def _pause(seconds: float, x: float, gap: float, floor: float) -> Iterator[Html]:
@@ -111,8 +111,8 @@ def _line(width: float, y: float, **more: str) -> Html:
     return element("line", x1=0, x2=width, y1=y, y2=y, stroke="currentColor", stroke_opacity=0.35, **more)
 
 
-def _text(said: str, x: float, y: float, anchor: str) -> Html:
-    return element("text", said, x=x, y=y, text_anchor=anchor, fill="currentColor", font_size=10)
+def _text(text: str, x: float, y: float, anchor: str) -> Html:
+    return element("text", text, x=x, y=y, text_anchor=anchor, fill="currentColor", font_size=10)
 
 
 def _in_words(sessions: Sequence[Session]) -> str:

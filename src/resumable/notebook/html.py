@@ -22,8 +22,8 @@ def element(name: str, *children: str | Html, **attributes: str | float) -> Html
     Children that are plain text are escaped, and so are all attributes.
     """
     inside = "".join(child if isinstance(child, Html) else escape(child) for child in children)
-    given = "".join(f' {key.replace("_", "-")}="{escape(_written(value))}"' for key, value in attributes.items())
-    return Html(f"<{name}{given}>{inside}</{name}>")
+    attrs = "".join(f' {key.replace("_", "-")}="{escape(_written(value))}"' for key, value in attributes.items())
+    return Html(f"<{name}{attrs}>{inside}</{name}>")
 
 
 def _written(value: str | float) -> str:
