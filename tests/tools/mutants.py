@@ -333,7 +333,7 @@ MUTANTS = [
     ),
     # --------------------------------------------------------------------------------------- sources, secrets
     Mutant(
-        "the position is behind the batch", "sources/sql.py",
+        "the position is behind the batch", "sources/sql_batches.py",
         'return Batch(chunk.rows, {"after": chunk.last, "row": count, "end": end}, row + 1, fraction)',
         'return Batch(chunk.rows, {"after": chunk.first, "row": count, "end": end}, row + 1, fraction)',
         "tests/sources/test_contract.py",

@@ -2,12 +2,14 @@
 
 from resumable.testing.checks import Inconclusive
 from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, deaths, moments
+from resumable.testing.databases import DatabaseContract
 from resumable.testing.sinks import SinkContract
 from resumable.testing.sources import SourceContract
 from resumable.testing.stores import StoreContract
 
 __all__ = [
     "Crashed",
+    "DatabaseContract",
     "Ended",
     "Inconclusive",
     "Line",
