@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 
 import resumable
+import toy
 from images import dump
 from resumable.protocols import Sink
 from resumable.sinks import SqlSink
@@ -95,6 +95,15 @@ def test_a_run_that_was_paused_goes_on_or_is_called_off(folder: Path) -> None:
     assert not query(
         folder, "select 1 from sqlite_master where name = 't' or name like 'resumable\\_%\\_%\\_%' escape '\\'"
     )
+
+
+def test_the_document_shows_the_toy_and_its_test() -> None:
+    """To the letter."""
+    document = (Path(__file__).parents[2] / "docs" / "write-a-database.md").read_text()
+    assert Path(toy.__file__).read_text() in document
+    contract = (Path(__file__).parent / "test_contract.py").read_text()
+    (shown,) = (part for part in document.split("```python\n") if part.startswith("class TestToy"))
+    assert shown.partition("```")[0] in contract
 
 
 class TestToy(SinkContract):
