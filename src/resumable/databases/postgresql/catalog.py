@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resumable.databases.executor import Executor
+from resumable.databases.postgresql.types import POSTGRESQL_TYPES
 from resumable.databases.relations import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.databases.types import arrow_type, declared_type
 
@@ -119,7 +120,7 @@ def _describe(c: Executor, name: str) -> Table:
     columns = tuple(
         Column(
             name=x.attname,
-            type=arrow_type(declared_type(x.declared, "postgresql"), "postgresql"),
+            type=arrow_type(declared_type(x.declared, POSTGRESQL_TYPES), POSTGRESQL_TYPES),
             declared=x.declared,
             nullable=not x.required,
             filled=x.atthasdef or bool(x.attidentity),

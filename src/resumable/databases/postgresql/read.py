@@ -30,6 +30,7 @@ from resumable.databases.keyset import (
 )
 from resumable.databases.postgresql.namespace import PostgresqlNamespace
 from resumable.databases.postgresql.traits import POSTGRESQL
+from resumable.databases.postgresql.types import POSTGRESQL_TYPES
 from resumable.databases.tables import full_name, locate
 from resumable.databases.types import arrow_type, declared_type
 from resumable.errors import SourceError
@@ -121,7 +122,8 @@ class PostgresqlReader:
     def schema(self, driver: Any, relation: Relation) -> pa.Schema:
         """Each column's type as the database has it, so that nothing has to be inferred."""
         return pa.schema(
-            (c.name, arrow_type(declared_type(c.declared, "postgresql"), "postgresql")) for c in relation.columns
+            (c.name, arrow_type(declared_type(c.declared, POSTGRESQL_TYPES), POSTGRESQL_TYPES))
+            for c in relation.columns
         )
 
     def bind(self, driver: Any, relation: Relation, key: Key, values: list[Json]) -> tuple[list[str], list[Any]]:

@@ -32,6 +32,7 @@ from resumable.databases.keyset import (
 from resumable.databases.sqlite.namespace import SqliteNamespace
 from resumable.databases.sqlite.to_arrow import array, fits, natural
 from resumable.databases.sqlite.traits import SQLITE, schema_table
+from resumable.databases.sqlite.types import SQLITE_TYPES
 from resumable.databases.tables import full_name, locate
 from resumable.databases.traits import Traits
 from resumable.databases.types import arrow_type, declared_type
@@ -231,10 +232,10 @@ def _query_columns(driver: Any, sql: str) -> tuple[SourceColumn, ...]:
 
 
 def _kind(declared: str, sample: tuple[Any, ...]) -> pa.DataType:
-    meant = declared_type(declared or "", "sqlite")
+    meant = declared_type(declared or "", SQLITE_TYPES)
     if isinstance(meant, sa.types.NullType) or (isinstance(meant, sa.Numeric) and _loose(meant)):
         return natural(sample)
-    kind = arrow_type(meant, "sqlite")
+    kind = arrow_type(meant, SQLITE_TYPES)
     for candidate in (kind, pa.timestamp("us", "UTC")) if pa.types.is_timestamp(kind) else (kind,):
         if fits(sample, candidate):
             return candidate
