@@ -109,7 +109,7 @@ class SqlSource:
         """Columns, key, and its range now. Raises `SourceError` for what isn't there, or can't be read on from."""
         with self._open() as at:
             refuse_nulls(at)
-            found = self._structure(at)
+            structure = self._structure(at)
             high = self._end(at)
             low = (
                 at.reader.key_at(at.driver, at.relation, at.key, "")
@@ -117,7 +117,7 @@ class SqlSource:
                 else None
             )
             return {
-                **found,
+                **structure,
                 "low": low,
                 "high": high,
                 "estimated_rows": at.relation.estimated_rows,
@@ -221,7 +221,7 @@ class SqlSource:
             )
         if self.key is None:
             return None
-        hidden = [name for own in relation.keys if own.hidden for name in own.names]
+        hidden = [name for key in relation.keys if key.hidden for name in key.names]
         spelled = {same(name): name for name in (*hidden, *names)}
         if missing := [name for name in self.key if same(name) not in spelled]:
             raise SourceError(

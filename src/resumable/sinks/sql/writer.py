@@ -63,24 +63,24 @@ class SqlWriter:
         if not batch.rows.num_rows:
             return ()
         layout, c, strict = self._ready(), self._c, self._options.on_bad_row == "raise"
-        kept: Sequence[int] = numbered(batch)
+        row_numbers: Sequence[int] = numbered(batch)
         rejects: list[Reject] = []
         rows, misfits = cast(batch.rows, layout, c)
         if misfits and strict:
-            raise bad_row(min(misfits, key=lambda m: m.index), kept)
-        rows, kept = without(rows, misfits, kept, rejects)
-        numbers = growing(kept, self._row)
+            raise bad_row(min(misfits, key=lambda m: m.index), row_numbers)
+        rows, row_numbers = without(rows, misfits, row_numbers, rejects)
+        numbers = growing(row_numbers, self._row)
         try:
             with c.errors("The rows can't be stored"):
                 c.begin()
                 with c.database.loader.savepoint(c, "resumable_batch", self._state["staging"], numbers):
                     misfits = store(c, self._state["staging"], layout, rows, numbers, all_misfits=not strict)
                     if misfits and strict:
-                        raise bad_row(misfits[0], kept)
+                        raise bad_row(misfits[0], row_numbers)
         except (TargetError, ConnectionLost):
             self._raise_if_superseded()
             raise
-        rows, _ = without(rows, misfits, kept, rejects)
+        rows, _ = without(rows, misfits, row_numbers, rejects)
         self._rows += rows.num_rows
         self._row = numbers[-1] if numbers else self._row
         return tuple(sorted(rejects, key=lambda r: r.row))
@@ -145,8 +145,8 @@ class SqlWriter:
                 now = self._target.revalidate(self.last, self._state["staging"])
             if not by_rename:
                 publish(self._c, self._options.table, self._state["staging"], now, self._rows)
-            left = remains(self._c, self._options.table, made=self._state["fresh"])
-            mine = replace(mine, sink={**self._state, "left": left})
+            remembered = remains(self._c, self._options.table, made=self._state["fresh"])
+            mine = replace(mine, sink={**self._state, "left": remembered})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
