@@ -44,14 +44,15 @@ from resumable.redaction import redact
 from resumable.databases.postgresql.session import error_message as postgresql_message
 from resumable.databases.sqlite.session import error_message as sqlite_message
 from resumable.databases.keyset import is_query
+from resumable.databases.sqlite.types import SQLITE_TYPES
 from resumable.databases.types import declared_type
 n = 1_000_000
 for what, read in {
     "a query's comments": lambda: is_query("/**/" * n + "x"),
     "a query's comment without an end": lambda: is_query("/*" * n),
     "a query's spaces": lambda: is_query(" " * n + "x"),
-    "a declaration": lambda: declared_type("a" * n + "(", "sqlite"),
-    "a declaration's brackets": lambda: declared_type("a(1)" + "[" * n, "sqlite"),
+    "a declaration": lambda: declared_type("a" * n + "(", SQLITE_TYPES),
+    "a declaration's brackets": lambda: declared_type("a(1)" + "[" * n, SQLITE_TYPES),
     "a message of one word": lambda: redact("a" * n),
     "a message of URLs": lambda: redact("a://:" * n),
     "a message of addresses": lambda: redact("a://b:c@" * n),

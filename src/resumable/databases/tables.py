@@ -48,30 +48,32 @@ def locate(traits: Traits, namespace: Namespace, name: str, schema: str | None) 
     if "\0" in name or "\0" in (schema or ""):  # no table's name, and PostgreSQL can't even be asked for it
         return Where(namespace.default(), name, there=False)
     if schema is not None:
-        return _within(namespace, namespace.find_schema(schema), name)
+        return _in_schema(namespace, namespace.find_schema(schema), name)
     if found := namespace.visible(name):
-        return _noted(traits, namespace, *found)
+        return _with_note(traits, namespace, *found)
     before, dot, rest = name.partition(".")
-    if dot and rest and (space := namespace.find_schema(before)) is not None:
-        return _within(namespace, space, rest)
+    if dot and rest and (schema_name := namespace.find_schema(before)) is not None:
+        return _in_schema(namespace, schema_name, rest)
     home = namespace.default()
     if not dot:
-        return Where(home, name, there=False) if home is None else _noted(traits, namespace, home, name, there=False)
+        return (
+            Where(home, name, there=False) if home is None else _with_note(traits, namespace, home, name, there=False)
+        )
     why = f", since there is no schema {before!r}" if before and rest else ""
     return Where(home, name, there=False, note=f"{name!r} is taken for the table's whole name, dot and all{why}")
 
 
-def _within(namespace: Namespace, space: str | None, name: str) -> Where:
-    spelled = None if space is None else namespace.find_table(space, name)
-    return Where(space, spelled or name, spelled is not None)
+def _in_schema(namespace: Namespace, schema_name: str | None, name: str) -> Where:
+    spelled = None if schema_name is None else namespace.find_table(schema_name, name)
+    return Where(schema_name, spelled or name, spelled is not None)
 
 
-def _noted(traits: Traits, namespace: Namespace, schema: str, name: str, *, there: bool = True) -> Where:
+def _with_note(traits: Traits, namespace: Namespace, schema: str, name: str, *, there: bool = True) -> Where:
     if schema == traits.default_schema:
         return Where(schema, name, there)
-    how = namespace.why_default
-    said = f"table {name!r} is that of schema {schema!r}, since {how}; with schema={schema!r} it would be another run"
-    return Where(schema, name, there, said)
+    why = namespace.why_default
+    note = f"table {name!r} is that of schema {schema!r}, since {why}; with schema={schema!r} it would be another run"
+    return Where(schema, name, there, note)
 
 
 class Namespace(Protocol):

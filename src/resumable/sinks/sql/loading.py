@@ -41,9 +41,9 @@ def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.Record
     columns, misfits = [], []
     for name, field, column in zip(rows.schema.names, layout.rows, rows.columns, strict=True):
         if column.type != field.type:
-            told = declared[field.name].declared if field.name in declared else str(field.type)
+            target_type = declared[field.name].declared if field.name in declared else str(field.type)
             column, bad = _cast(column, field.type)
-            misfits += [Misfit(i, f"doesn't fit into {told} without being altered", name) for i in bad]
+            misfits += [Misfit(i, f"doesn't fit into {target_type} without being altered", name) for i in bad]
         if unrepresentable := c.database.loader.unrepresentable(column, declared.get(field.name)):
             mask, why = unrepresentable
             mask = pc.fill_null(mask, False)
