@@ -40,7 +40,6 @@ class Connection(Executor):
         if database is None:
             raise UsageError(
                 f"{engine.dialect.name} can't be a target yet.",
-                safe="Nothing was touched.",
                 do="Use SQLite or PostgreSQL.",
             )
         super().__init__(engine, database.traits)

@@ -37,6 +37,5 @@ def refuse_stream(path: str | os.PathLike[str], what: str) -> None:
     if _STREAMS.fullmatch(name) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UsageError(
             f"{what} is a file, and {name} is a pipe or a device: what has gone into it can't be taken back.",
-            safe="Nothing was touched.",
             do="Name a file, and send it on when it is there: `resumable ... rows.csv && cat rows.csv`.",
         )

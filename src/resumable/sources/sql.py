@@ -84,13 +84,11 @@ class SqlSource:
         if not drivers.can_read(dialect.name, dialect.driver):
             raise UsageError(
                 f"Tables of {dialect.name} can't be read through {dialect.driver!r}.",
-                safe="Nothing was touched.",
                 do="Use sqlite:/// or postgresql:// (psycopg 3).",
             )
         if isinstance(self._engine.pool, SingletonThreadPool):
             raise UsageError(
                 "A SQLite database in memory is another one in each thread, and reading is done in a thread.",
-                safe="Nothing was touched.",
                 do="Use a file, or an engine made with poolclass=StaticPool.",
             )
 

@@ -76,14 +76,12 @@ class SqlSink:
         if if_exists not in ("fail", "replace", "append", "upsert") or on_bad_row not in ("raise", "quarantine"):
             raise UsageError(
                 f"if_exists={if_exists!r}, on_bad_row={on_bad_row!r}: one of them is unknown.",
-                safe="Nothing was touched.",
                 do="if_exists is 'fail', 'replace', 'append' or 'upsert'; on_bad_row is 'raise' or 'quarantine'.",
             )
         url = target.url if isinstance(target, Engine) else target
         if staging_schema is not None and resolved_url(url).get_backend_name() == "sqlite":
             raise UsageError(
                 "SQLite has no schemas to put staging into: staging_schema is for PostgreSQL.",
-                safe="Nothing was touched.",
                 do="Leave staging_schema (--staging-schema) out.",
             )
         self.target, self.schema, self.staging_schema = target, schema, staging_schema
