@@ -151,7 +151,7 @@ MUTANTS = [
     ),
     Mutant(
         "patience has an end", "session/backoff.py",
-        "return pause if now + pause - self._since < self.limit else None", "return pause",
+        "return delay if now + delay - self._since < self.limit else None", "return delay",
         "tests/crash/test_connections.py", "past_the_limit",
     ),
     # --------------------------------------------------------------------------------------- claims, requests
