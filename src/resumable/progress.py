@@ -50,10 +50,19 @@ class Progress:
         eta = None
         if fraction and seconds and status not in ("completed", "terminated"):
             eta = seconds * (1 - fraction) / fraction
-        rate, count = last.rows / seconds if seconds else None, len(last.sessions)
-        message = message or last.error
         return cls(
-            name, status, last.rows, last.rejected, fraction, seconds, rate, eta, count, message, asked, last.sessions
+            name=name,
+            status=status,
+            rows=last.rows,
+            rejected=last.rejected,
+            fraction=fraction,
+            seconds=seconds,
+            rate=last.rows / seconds if seconds else None,
+            eta=eta,
+            sessions=len(last.sessions),
+            message=message or last.error,
+            asked=asked,
+            history=last.sessions,
         )
 
     @classmethod

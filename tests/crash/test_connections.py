@@ -37,8 +37,8 @@ END_OTHERS = (
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here rests on how long is waited."""
-    monkeypatch.setattr("resumable.session.backoff.FIRST", 0.01)
-    monkeypatch.setattr("resumable.session.backoff.MOST", 0.2)
+    monkeypatch.setattr("resumable.session.backoff.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("resumable.session.backoff.MAX_DELAY", 0.2)
 
 
 @pytest.fixture

@@ -151,8 +151,13 @@ MUTANTS = [
     ),
     Mutant(
         "patience has an end", "session/backoff.py",
-        "return pause if now + pause - self._since < self.limit else None", "return pause",
+        "return delay if now + delay - self._since < self.limit else None", "return delay",
         "tests/crash/test_connections.py", "past_the_limit",
+    ),
+    Mutant(
+        "no stage but by a legal transition", "checkpoint.py",
+        "if following.stage not in TRANSITIONS[self.stage]:", "if False:",
+        "tests/test_stages.py",
     ),
     # --------------------------------------------------------------------------------------- claims, requests
     Mutant(

@@ -28,7 +28,7 @@ def _read(path: str) -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """When a process of this machine began, in the kernel's words; None if there is none, or only its corpse."""
+    """When a process of this machine began, as the kernel says it; None if there is none, or only a zombie."""
     if sys.platform == "linux":
         fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
         return None if not fields or fields[0] in "ZX" else fields[19]
@@ -38,12 +38,17 @@ def _start_time(pid: int) -> str | None:
 
 def this_process() -> Owner:
     """This process."""
-    space = ""
+    pid, pid_namespace = os.getpid(), ""
     with contextlib.suppress(OSError):
-        space = os.readlink("/proc/self/ns/pid")
-    boot = _read("/proc/sys/kernel/random/boot_id")
-    pid = os.getpid()
-    return Owner(socket.gethostname(), boot, space, pid, _start_time(pid) or "", time.time())
+        pid_namespace = os.readlink("/proc/self/ns/pid")
+    return Owner(
+        host=socket.gethostname(),
+        boot=_read("/proc/sys/kernel/random/boot_id"),
+        pid_namespace=pid_namespace,
+        pid=pid,
+        start_time=_start_time(pid) or "",
+        since=time.time(),
+    )
 
 
 def alive(owner: Owner, token: str) -> bool | None:

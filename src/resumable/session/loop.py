@@ -97,17 +97,17 @@ def _attempts(
         except ResumableError as error:
             if not plan.reconnect or not opening.may_retry(error):
                 raise
-            pause = backoff.pause(claim.last.number)
-            if pause is None:
+            delay = backoff.delay(claim.last.number)
+            if delay is None:
                 raise ConnectionLost(
                     f"{error.what} Given up after {plan.reconnect:g} seconds.",
                     safe="All that was committed is safe.",
                     do="Run the same again once it is back.",
                 ) from error
-            message = f"{error.what} Trying again in {pause:.1f} s"
+            message = f"{error.what} Trying again in {delay:.1f} s"
         with clock.stopped():
             yield Progress.of(plan.name, "running", claim.last, message)
-            _wait(plan, claim, stop, pause)
+            _wait(plan, claim, stop, delay)
 
 
 def _attempt(

@@ -16,8 +16,8 @@ from resumable.session.plan import Plan
 
 __all__ = ["decide", "paused", "terminated"]
 
-SIFTINGS = 5
-"""How often rows are put aside before publishing: each time others have brought new ones into conflict."""
+MAX_SIFTS = 5
+"""How often rows are put aside before publishing: each time, other writers have brought new ones into conflict."""
 
 
 def decide(plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, asked: Asked) -> Checkpoint:
@@ -28,7 +28,7 @@ def decide(plan: Plan, claim: Claim, writer: Writer, last: Checkpoint, asked: As
         return writer.commit(last.next(outcome="terminated", ended=time.time()))
     plan.check_source(last)
     error = None
-    for _ in range(SIFTINGS):
+    for _ in range(MAX_SIFTS):
         before, last = last, _sift(claim, writer, last)
         if error is not None and last is before:
             break
@@ -51,13 +51,14 @@ def _sift(claim: Claim, writer: Writer, last: Checkpoint) -> Checkpoint:
 
 def terminated(plan: Plan, last: Checkpoint, *, asked: bool) -> Terminated:
     """What to raise where the run was called off; `asked`: by somebody else than the caller."""
-    again = last.previous is not None or last.is_published
+    if last.previous is not None or last.is_published:
+        do = "The completed run before it stays remembered; a restart runs it anew."
+    else:
+        do = "The same call begins anew."
     return Terminated(
         f"Run {plan.name!r} was terminated{', as was asked of it' if asked else ''}.",
         safe="The target is as it was before the run.",
-        do="The completed run before it stays remembered; a restart runs it anew."
-        if again
-        else "The same call begins anew.",
+        do=do,
     )
 
 
