@@ -89,7 +89,7 @@ MUTANTS = [
     ),
     Mutant(
         "an emptied table isn't called done", "sinks/sql/published.py",
-        'elif remembered["filled"] and not _filled(c, name):', "elif False:",
+        'elif remembered["filled"] and not _has_rows(c, name):', "elif False:",
         "tests/test_sequences.py", "emptied_table and sqlite",
     ),
     Mutant(
@@ -109,7 +109,7 @@ MUTANTS = [
     ),
     Mutant(
         "a restart looks again before it drops", "sinks/sql/publishing.py",
-        "if why := irreplaceable(self.c, self.name, completed):", 'if why := "":',
+        "if why := why_irreplaceable(self.c, self.name, completed):", 'if why := "":',
         "tests/test_sequences.py", "somebody_else",
     ),
     Mutant(

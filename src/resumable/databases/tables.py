@@ -34,11 +34,11 @@ def full_name(traits: Traits, schema: str, table: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The table `table` of `schema`; `there`, or still to be made. A `schema` of None: there is none such."""
+    """The table `table` of `schema`; `exists`, or is still to be made. A `schema` of None: there is none such."""
 
     schema: str | None
     table: str
-    there: bool
+    exists: bool
     note: str = ""
     """What people should know of how it was found."""
 
@@ -46,7 +46,7 @@ class Where:
 def locate(traits: Traits, namespace: Namespace, name: str, schema: str | None) -> Where:
     """Which table `name` means, as the database's schemas and tables are now."""
     if "\0" in name or "\0" in (schema or ""):  # no table's name, and PostgreSQL can't even be asked for it
-        return Where(namespace.default(), name, there=False)
+        return Where(namespace.default(), name, exists=False)
     if schema is not None:
         return _in_schema(namespace, namespace.find_schema(schema), name)
     if found := namespace.visible(name):
@@ -57,10 +57,10 @@ def locate(traits: Traits, namespace: Namespace, name: str, schema: str | None) 
     home = namespace.default()
     if not dot:
         return (
-            Where(home, name, there=False) if home is None else _with_note(traits, namespace, home, name, there=False)
+            Where(home, name, exists=False) if home is None else _with_note(traits, namespace, home, name, exists=False)
         )
     why = f", since there is no schema {before!r}" if before and rest else ""
-    return Where(home, name, there=False, note=f"{name!r} is taken for the table's whole name, dot and all{why}")
+    return Where(home, name, exists=False, note=f"{name!r} is taken for the table's whole name, dot and all{why}")
 
 
 def _in_schema(namespace: Namespace, schema_name: str | None, name: str) -> Where:
@@ -68,12 +68,12 @@ def _in_schema(namespace: Namespace, schema_name: str | None, name: str) -> Wher
     return Where(schema_name, spelled or name, spelled is not None)
 
 
-def _with_note(traits: Traits, namespace: Namespace, schema: str, name: str, *, there: bool = True) -> Where:
+def _with_note(traits: Traits, namespace: Namespace, schema: str, name: str, *, exists: bool = True) -> Where:
     if schema == traits.default_schema:
-        return Where(schema, name, there)
+        return Where(schema, name, exists)
     why = namespace.why_default
     note = f"table {name!r} is that of schema {schema!r}, since {why}; with schema={schema!r} it would be another run"
-    return Where(schema, name, there, note)
+    return Where(schema, name, exists, note)
 
 
 class Namespace(Protocol):

@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from resumable.arrow_types import plain
 from resumable.databases.identifiers import fold
@@ -108,7 +107,7 @@ def arrow_type(column: SqlType, rules: TypeRules) -> pa.DataType:
             return pa.float32() if single and not rules.widest_only else pa.float64()
         case sa.Numeric():
             return decimal_type(column.precision, column.scale, rules.any_decimal)
-        case sa.LargeBinary() | sa.BINARY() | sa.VARBINARY() | postgresql.BYTEA():
+        case sa.LargeBinary() | sa.BINARY() | sa.VARBINARY():
             return pa.binary()
         case sa.Date():
             return pa.date32()

@@ -52,13 +52,13 @@ class DatabaseContract:
         """Quotes, blanks, dots, percent signs, colons, question marks and any letters are part of a name."""
         for name in ("plain", "With Blank", 'quo"te', "50%", "a:b", "a.b", "wh?t", "été"):
             with self._connected(name) as c:
-                check(not c.where.there, f"Table {name!r} is found before it is made")
+                check(not c.where.exists, f"Table {name!r} is found before it is made")
                 equal("", c.database.catalog.kind(c, name), f"What bears the name {name!r} before it is made")
                 self._create(c, name, self._layout("append"))
                 equal("table", c.database.catalog.kind(c, name), f"What bears the name {name!r}")
                 columns = [column.name for column in c.database.catalog.describe(c, name).columns]
                 equal(self.rows.schema.names, columns, f"The columns of {name!r}")
-                check(c.locate(name, None).there, f"Table {name!r} isn't found by its name")
+                check(c.locate(name, None).exists, f"Table {name!r} isn't found by its name")
 
     def test_names_that_cannot_be_are_told(self) -> None:
         """An empty name, one with a NUL character, and one that is too long are refused before they are used."""

@@ -110,7 +110,7 @@ class PostgresqlCatalog:
             "SELECT tablename FROM pg_tables WHERE schemaname = :schema AND starts_with(tablename, :prefix)"
             " AND pg_has_role(tableowner, 'USAGE')"
         )
-        return [name for (name,) in c.sql(query, schema=c.beside, prefix=prefix)]
+        return [name for (name,) in c.sql(query, schema=c.own_schema, prefix=prefix)]
 
     def describe(self, c: Executor, name: str) -> Table:
         return _describe(c, name)

@@ -80,9 +80,11 @@ class PostgresqlPrivileges:
 
     def missing_for_ledger(self, c: Executor, ledger: str, name: str, mode: str) -> Refusal | None:
         """Why this user may not use the ledger that is there; for a new run (`mode`) with all else that it would lack."""
-        relations = _relations(c, _NAMED, name=ledger, s=c.beside)
+        relations = _relations(c, _NAMED, name=ledger, s=c.own_schema)
         lacks = [
-            lack for at in relations for lack in (*_schema_lacks(c, c.beside, "USAGE"), *_relation_lacks(c, at, LEDGER))
+            lack
+            for at in relations
+            for lack in (*_schema_lacks(c, c.own_schema, "USAGE"), *_relation_lacks(c, at, LEDGER))
         ]
         if not lacks:
             return None
@@ -114,7 +116,7 @@ class PostgresqlPrivileges:
     def schemas_with(self, c: Executor, ledger: str) -> list[str]:
         """The other schemas in which there is a table of that name that this user may read."""
         relations = _relations(c, "t.relname = :name AND n.nspname <> :s AND t.relkind = 'r' AND"
-            " has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')", name=ledger, s=c.beside)  # fmt: skip
+            " has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')", name=ledger, s=c.own_schema)  # fmt: skip
         return [at.nspname for at in relations]
 
 
@@ -130,9 +132,9 @@ def no_usable_schema(c: Executor) -> Refusal | None:
 
 def _run_lacks(c: Executor, name: str, mode: str) -> Iterator[Lack]:
     """What a new run into `name` lacks."""
-    yield from _schema_lacks(c, c.beside, "USAGE", "CREATE")
+    yield from _schema_lacks(c, c.own_schema, "USAGE", "CREATE")
     relations = _relations(c, _NAMED, name=name, s=c.schema)
-    if c.schema != c.beside:
+    if c.schema != c.own_schema:
         yield from _schema_lacks(c, c.schema, "USAGE", *([] if relations else ["CREATE"]))
     for at in relations:
         yield from _relation_lacks(c, at, TABLE.get(mode, ()))
@@ -175,7 +177,7 @@ def _me(c: Executor) -> str:
 def _refusal(c: Executor, lacks: Sequence[Lack], name: str) -> Refusal:
     owners = dict.fromkeys("the database's owner" if x.owner == "pg_database_owner" else x.owner for x in lacks)
     do = f"Have it granted, by {' and '.join(owners)} or a superuser: {' '.join(x.grant for x in lacks)} Then run the same again"
-    closed = c.beside == c.schema and any("create tables" in x.what for x in lacks)
+    closed = c.own_schema == c.schema and any("create tables" in x.what for x in lacks)
     if closed and _relations(c, _NAMED, name=name, s=c.schema):  # a new table is made in that schema all the same
         do += "; or have staging and ledger in another schema: staging_schema=... (--staging-schema)"
     return Refusal(f"the user {_me(c)} {' and '.join(x.what for x in lacks)}", f"{do}.")

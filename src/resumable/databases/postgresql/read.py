@@ -88,7 +88,7 @@ class PostgresqlReader:
             return Relation("the query", sql, self._columns(driver, sql), is_query=True)
         names = PostgresqlNamespace(lambda sql, *values: driver.execute(sql, values or None).fetchall())
         where = locate(POSTGRESQL, names, what, schema)
-        if where.schema is None or not where.there:
+        if where.schema is None or not where.exists:
             schema_name = schema if schema is not None else None if where.table == what else where.schema
             tables = [name for (name,) in driver.execute(_NAMES, (schema_name, schema_name))]
             raise no_such_table(

@@ -66,7 +66,7 @@ class SqliteReader:
             return Relation("the query", sql, _query_columns(driver, sql), is_query=True)
         names = SqliteNamespace(lambda sql, *values: driver.execute(sql, values).fetchall())
         where = locate(self._traits, names, what, schema)
-        if where.schema is None or not where.there:
+        if where.schema is None or not where.exists:
             schema_name = schema if schema is not None else None if where.table == what else where.schema
             tables = _tables(driver, schema_name)
             raise no_such_table(

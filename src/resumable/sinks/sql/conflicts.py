@@ -23,7 +23,7 @@ class Conflict:
 
     columns: tuple[str, ...]
     query: str
-    said: str
+    message: str
     """Of several rows, with {} for them."""
     reason: str
     """Of one row, with {} for the other."""

@@ -49,7 +49,7 @@ class Ledger:
         text, number = sa.Text(), sa.BigInteger()
         self.table = sa.Table(
             NAME,
-            sa.MetaData(schema=c.beside),
+            sa.MetaData(schema=c.own_schema),
             sa.Column("name", text, primary_key=True),
             sa.Column("epoch", number, nullable=False),
             sa.Column("token", text, nullable=False),

@@ -20,7 +20,7 @@ from resumable.databases.relations import AGE, ROW, WHY, Column, Layout, Mode, T
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.sql.ledger import NAME as LEDGER
 from resumable.sinks.sql.options import TableOptions
-from resumable.sinks.sql.published import holds_rows, irreplaceable, made_it
+from resumable.sinks.sql.published import holds_rows, was_made_by, why_irreplaceable
 
 __all__ = ["plan_load", "revalidate"]
 
@@ -36,8 +36,8 @@ def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts:
     _names(c, name, schema)
     kind = c.database.catalog.kind(c, name)
     may_replace = kind == "table" and staging and c.traits.transactional_ddl
-    made = restarts if restarts is not None and may_replace and made_it(c, name, restarts) else None
-    why = irreplaceable(c, name, made) if made is not None else ""
+    made = restarts if restarts is not None and may_replace and was_made_by(c, name, restarts) else None
+    why = why_irreplaceable(c, name, made) if made is not None else ""
     if kind and not (made and not why) and if_exists == "fail":
         raise TargetExists(
             f"There is a {kind} {name!r} already"

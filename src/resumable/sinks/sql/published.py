@@ -15,10 +15,10 @@ from resumable.databases.connection import Connection
 from resumable.errors import TargetChanged
 from resumable.sinks.sql.ledger import NAME as LEDGER
 
-__all__ = ["holds_rows", "irreplaceable", "made_it", "remains", "still_there"]
+__all__ = ["holds_rows", "is_still_there", "published_table", "was_made_by", "why_irreplaceable"]
 
 
-def remains(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
+def published_table(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
     """What to keep of the table that was just published, in the transaction that has published it.
 
     `made`: by the run itself, so that all rows in it are the run's.
@@ -29,11 +29,11 @@ def remains(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
         "ledger": c.database.catalog.features(c, LEDGER).identity,
         "structure": features.structure,
         "count": _count(c, name) if made else None,
-        "filled": _filled(c, name),
+        "filled": _has_rows(c, name),
     }
 
 
-def still_there(c: Connection, name: str, if_exists: str, completed: Checkpoint) -> bool:
+def is_still_there(c: Connection, name: str, if_exists: str, completed: Checkpoint) -> bool:
     """Whether what the completed run `held` has published is there. Raises `TargetChanged` if something else is."""
     if c.database.catalog.kind(c, name) != "table":
         return False
@@ -50,13 +50,13 @@ def still_there(c: Connection, name: str, if_exists: str, completed: Checkpoint)
             safe="Nothing was changed.",
             do="Bring the table back that was loaded, or drop this one: then the same call loads it anew.",
         )
-    elif remembered["filled"] and not _filled(c, name):
+    elif remembered["filled"] and not _has_rows(c, name):
         what = f"table {name!r} is empty by now"
     else:
         return True
     if if_exists != "fail":
         do = "A restart (--restart, pipeline.restart()) loads it again, into the table that is there."
-    elif not made_it(c, name, completed) or irreplaceable(c, name, completed):
+    elif not was_made_by(c, name, completed) or why_irreplaceable(c, name, completed):
         do = "A restart with if_exists='append' (--restart --if-exists append) loads it again, into the table that is there."
     else:
         do = "A restart (--restart, pipeline.restart()) loads it again."
@@ -65,13 +65,13 @@ def still_there(c: Connection, name: str, if_exists: str, completed: Checkpoint)
     )
 
 
-def made_it(c: Connection, name: str, completed: Checkpoint) -> bool:
+def was_made_by(c: Connection, name: str, completed: Checkpoint) -> bool:
     """Whether the completed run `held` made its table, and it was this one."""
     state = completed.sink or {}
     return bool(state.get("left") and state["fresh"] and (state["table"], state["schema"]) == (name, c.schema))
 
 
-def irreplaceable(c: Connection, name: str, completed: Checkpoint) -> str:
+def why_irreplaceable(c: Connection, name: str, completed: Checkpoint) -> str:
     """Why the table that `held` made may not be replaced as a whole by a restart of that run; "" if it may."""
     remembered: dict[str, Any] = completed.sink["left"]
     features = c.database.catalog.features(c, name)
@@ -88,8 +88,8 @@ def irreplaceable(c: Connection, name: str, completed: Checkpoint) -> str:
 
 
 def holds_rows(c: Connection, name: str, completed: Checkpoint) -> bool:
-    """Whether the table, as far as can be told, still has rows that the completed run `held` has put there."""
-    return c.database.catalog.features(c, name).identity == completed.sink["left"]["table"] and _filled(c, name)
+    """Whether the table, as far as can be told, still has rows that the completed run `completed` has put there."""
+    return c.database.catalog.features(c, name).identity == completed.sink["left"]["table"] and _has_rows(c, name)
 
 
 def _missing(c: Connection, name: str, completed: Checkpoint) -> str:
@@ -104,5 +104,5 @@ def _count(c: Connection, name: str) -> int:
     return int(c.sql(f"SELECT count(*) FROM {c.qualified(name)}").scalar_one())
 
 
-def _filled(c: Connection, name: str) -> bool:
+def _has_rows(c: Connection, name: str) -> bool:
     return c.sql(f"SELECT 1 FROM {c.qualified(name)} LIMIT 1").first() is not None

@@ -14,7 +14,7 @@ from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
 from resumable.errors import BadRow, TargetError, TargetExists
 from resumable.sinks.sql.conflicts import Conflict, conflicts
-from resumable.sinks.sql.published import irreplaceable
+from resumable.sinks.sql.published import why_irreplaceable
 
 __all__ = ["fill_new_table", "publish", "refuse_existing"]
 
@@ -83,7 +83,7 @@ class _Publishing:
     def drop_replaced(self, completed: Checkpoint) -> None:
         """The table that an earlier run of this name has made goes, if it is still as that run left it."""
         self.c.database.locks.lock_exclusive(self.c, self.name)
-        if why := irreplaceable(self.c, self.name, completed):
+        if why := why_irreplaceable(self.c, self.name, completed):
             raise TargetExists(
                 f"Table {self.name!r} can't be replaced as a whole any more: {why}.",
                 safe=_SAFE,
@@ -120,7 +120,7 @@ class _Publishing:
         named = [f"row {n} has that of row {of[0]}" if of else f"row {n}" for n, *of in rows]
         listed = ", ".join(named) + (" and more" if len(rows) == SHOWN else "")
         raise BadRow(
-            conflict.said.format(listed),
+            conflict.message.format(listed),
             row=rows[0][0],
             column=conflict.column,
             safe=_SAFE,

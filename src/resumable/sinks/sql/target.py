@@ -11,7 +11,7 @@ from resumable.errors import TargetChanged
 from resumable.sinks.sql.new_run import written_schema
 from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.preflight import revalidate
-from resumable.sinks.sql.staging import make
+from resumable.sinks.sql.staging import make_staging
 
 __all__ = ["TargetTable"]
 
@@ -55,7 +55,7 @@ class TargetTable:
                     do="Restore it, or begin anew (--restart, pipeline.restart()).",
                 )
             with c.errors("Staging can't be made"):
-                make(c, state["staging"], self._layout, check)
+                make_staging(c, state["staging"], self._layout, check)
         self._staging_ready = True
         return self._layout
 

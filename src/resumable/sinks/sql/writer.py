@@ -25,10 +25,10 @@ from resumable.errors import ConnectionLost, ResumableError, TargetError
 from resumable.protocols import Batch, Claimant, Reject
 from resumable.sinks.sql.fencing import lock_own_row, superseded
 from resumable.sinks.sql.ledger import Ledger, Row
-from resumable.sinks.sql.loading import bad_row, cast, growing, numbered, store, without
+from resumable.sinks.sql.loading import bad_row, cast, increasing_numbers, source_numbers, store, without_misfits
 from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.promoting import promote
-from resumable.sinks.sql.published import remains, still_there
+from resumable.sinks.sql.published import is_still_there, published_table
 from resumable.sinks.sql.publishing import publish
 from resumable.sinks.sql.removing import mark_finished, remove, sweep_older
 from resumable.sinks.sql.sifting import Sifting
@@ -63,13 +63,13 @@ class SqlWriter:
         if not batch.rows.num_rows:
             return ()
         layout, c, strict = self._ready(), self._c, self._options.on_bad_row == "raise"
-        row_numbers: Sequence[int] = numbered(batch)
+        row_numbers: Sequence[int] = source_numbers(batch)
         rejects: list[Reject] = []
         rows, misfits = cast(batch.rows, layout, c)
         if misfits and strict:
             raise bad_row(min(misfits, key=lambda m: m.index), row_numbers)
-        rows, row_numbers = without(rows, misfits, row_numbers, rejects)
-        numbers = growing(row_numbers, self._row)
+        rows, row_numbers = without_misfits(rows, misfits, row_numbers, rejects)
+        numbers = increasing_numbers(row_numbers, self._row)
         try:
             with c.errors("The rows can't be stored"):
                 c.begin()
@@ -80,7 +80,7 @@ class SqlWriter:
         except (TargetError, ConnectionLost):
             self._raise_if_superseded()
             raise
-        rows, _ = without(rows, misfits, row_numbers, rejects)
+        rows, _ = without_misfits(rows, misfits, row_numbers, rejects)
         self._rows += rows.num_rows
         self._row = numbers[-1] if numbers else self._row
         return tuple(sorted(rejects, key=lambda r: r.row))
@@ -145,7 +145,7 @@ class SqlWriter:
                 now = self._target.revalidate(self.last, self._state["staging"])
             if not by_rename:
                 publish(self._c, self._options.table, self._state["staging"], now, self._rows)
-            remembered = remains(self._c, self._options.table, made=self._state["fresh"])
+            remembered = published_table(self._c, self._options.table, made=self._state["fresh"])
             mine = replace(mine, sink={**self._state, "left": remembered})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
@@ -187,7 +187,7 @@ class SqlWriter:
     def is_published(self) -> bool:
         """See `Writer.is_published`."""
         with self._c.errors(f"Table {self._options.table!r} can't be looked at"), self._c.reading():
-            return self._target.is_where_begun(self.last) and still_there(
+            return self._target.is_where_begun(self.last) and is_still_there(
                 self._c, self._options.table, self._options.if_exists, self.last
             )
 
