@@ -22,9 +22,9 @@ from resumable.files.local import LOCAL
 from resumable.formats.registry import FORMATS, Format, find_format
 from resumable.pipeline import Pipeline
 from resumable.protocols import Claimant, Sink, Source
-from resumable.sinks.file import FileSink, FileWriter
+from resumable.sinks.file import FileSink, FileWriter, file_sink
 from resumable.sources import ArrowSource
-from resumable.sources.file import FileSource
+from resumable.sources.file import FileSource, file_source
 from resumable.stores import MemoryStore
 from resumable.testing import SinkContract, SourceContract
 
@@ -49,12 +49,11 @@ class World:
         return os.path.join(self.folder, name)
 
     def sink(self, name: str = "out", if_exists: Any = "fail") -> FileSink:
-        encoder = self.format.encoder()
-        return FileSink(self.path(name), encoder, title=self.format.title, place=self.place, if_exists=if_exists)
+        return file_sink(self.path(name), format=self.format.name, place=self.place, if_exists=if_exists)
 
     def source(self, name: str = "out") -> FileSource:
         options = {"block_rows": 2} if self.format.name == "csv" else {"lines": 2}
-        return FileSource(self.path(name), self.format.decoder(**options), place=self.place)
+        return file_source(self.path(name), format=self.format.name, place=self.place, **options)
 
     def rows(self, name: str = "out") -> list[dict[str, Any]] | None:
         """What is in a file; None if there is none."""

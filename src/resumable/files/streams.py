@@ -1,4 +1,4 @@
-"""What a path means that is no file: standard input and output, pipes, `<(command)`.
+"""Paths that are no files: standard input and output, pipes, `<(command)`.
 
 Rows can be read again after a stop only from a file, and taken back after a crash only out of a file. Standard input
 that comes from a file (`< rows.csv`) is that file.
@@ -18,7 +18,7 @@ _STREAMS = re.compile(r"-|/dev/(?:std(?:in|out|err)|fd/[0-9]+)|/proc/(?:self|[0-
 
 
 def file_to_read(path: str | os.PathLike[str]) -> str:
-    """The file that is meant, by its real path; `-` is standard input. A stream keeps its name, to be refused by it."""
+    """The real path of the file; `-` is standard input. A stream keeps its name, for the message that refuses it."""
     name = os.fspath(path)
     if not _STREAMS.fullmatch(name):
         return os.path.realpath(name)
