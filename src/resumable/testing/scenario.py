@@ -1,4 +1,4 @@
-"""One world in which a sink is tried: a folder, what is in it before, and runs that may die in it."""
+"""What a contract does with a sink: runs into a folder, call by call or whole, which may die on the way."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Scenario:
         previous = replace(completed, previous=None) if remembered else None
         self.last = replace(self.first(), claim=completed.claim, previous=previous, definition={"run": "the second"})
 
-    def look(self, epoch: int) -> Checkpoint | None:
-        """The completed run that is found by somebody who knows nothing; None if the target remembers none."""
+    def find_completed(self, epoch: int) -> Checkpoint | None:
+        """The completed run that the target remembers, as somebody without a store finds it; None if there is none."""
         try:
             with self._open(epoch, self.first(), frozenset(), takeover=False) as writer:
                 if writer.last.is_finished:
@@ -94,7 +94,7 @@ class Scenario:
         position = self.last.position if self.last else None
         return list(self._source.read(self._source.schema(), position, self._source.identity()))
 
-    def many(self) -> Batch:
+    def large_batch(self) -> Batch:
         """The next batch, over and over, as one."""
         batch = self.batches()[0]
         rows = pa.Table.from_batches([batch.rows] * (MAX_ROWS // batch.rows.num_rows)).combine_chunks().to_batches()[0]
@@ -142,8 +142,8 @@ class Scenario:
 
     def act(self, act: Act, *, store: str = "") -> str:
         """The same in this process. `store` is another one, that knows nothing of what was done before."""
-        kept = _Whole(FileStore(self._store / store))
-        pipeline = Pipeline(self._source, _Watched(self.sink()), name=RUN, store=kept, every=0)
+        checkpoints = _AtomicStore(FileStore(self._store / store))
+        pipeline = Pipeline(self._source, _WithCrashPoints(self.sink()), name=RUN, store=checkpoints, every=0)
         try:
             if act == "terminate":
                 pipeline.terminate()
@@ -164,7 +164,7 @@ class Scenario:
         return ended
 
 
-class _Whole:
+class _AtomicStore:
     """A store whose saves are one effect each: that they are atomic is the store's own contract."""
 
     def __init__(self, inner: FileStore) -> None:
@@ -181,7 +181,7 @@ class _Whole:
             return self._inner.swap(name, version, record)
 
 
-class _Watched:
+class _WithCrashPoints:
     """A sink, or its writer: a moment before each call."""
 
     def __init__(self, inner: Any) -> None:
@@ -189,20 +189,20 @@ class _Watched:
 
     def open(self, claim: Claimant, last: Checkpoint) -> Any:
         crash_points("Sink.open")
-        return _Watched(self._inner.open(claim, last))
+        return _WithCrashPoints(self._inner.open(claim, last))
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
+        member = getattr(self._inner, name)
         if name not in CALLS:
-            return found
+            return member
 
         def call(*arguments: Any) -> Any:
             crash_points(f"Writer.{name}")
-            return found(*arguments)
+            return member(*arguments)
 
         return call
 
-    def __enter__(self) -> _Watched:
+    def __enter__(self) -> _WithCrashPoints:
         self._inner.__enter__()
         return self
 

@@ -185,8 +185,8 @@ def _next(scenario: Scenario, *, number: int = 1, **changes: Any) -> Checkpoint:
 def _at(scenario: Scenario, writer: Writer) -> None:
     """The writer is where the last commit was."""
     assert scenario.last is not None
-    expected, found = scenario.last, writer.last
-    equal((expected.rows, expected.position), (found.rows, found.position), "Rows and position found again")
+    expected, actual = scenario.last, writer.last
+    equal((expected.rows, expected.position), (actual.rows, actual.position), "Rows and position found again")
 
 
 def _flood(scenario: Scenario, how: str, line: Line) -> None:
@@ -195,10 +195,10 @@ def _flood(scenario: Scenario, how: str, line: Line) -> None:
         scenario.save(writer)
         scenario.step(writer)
         assert scenario.last is not None
-        many = scenario.many()
+        batch = scenario.large_batch()
         with suppress(ResumableError):  # it may not take the same rows again and again
-            for _ in range(FLOOD // many.rows.nbytes + 1):
-                writer.write(many)
+            for _ in range(FLOOD // batch.rows.nbytes + 1):
+                writer.write(batch)
         line.say(scenario.last.to_json())
         if how == "killed":
             line.hear()

@@ -56,16 +56,16 @@ class SuccessiveRuns(KillSweeps):
                     scenario.finish(writer)
                     completed = writer.last
                 equal(after, self.image(scenario.folder), "What is there after the first")
-                known = scenario.look(2)
-                scenario.follow(known or completed, remembered=known is None)
-                self._lead(scenario, act, _memory(known or completed))
-                found = scenario.look(8)
+                before = scenario.find_completed(2)
+                scenario.follow(before or completed, remembered=before is None)
+                self._lead(scenario, act, _memory(before or completed))
+                now = scenario.find_completed(8)
                 if scenario.last is None or not scenario.last.is_published:
                     equal(after, self.image(scenario.folder), "What is there in the end")
-                    equal(_memory(known), _memory(found), "What somebody finds who knows nothing")
-                elif known is not None:
+                    equal(_memory(before), _memory(now), "What somebody finds who knows nothing")
+                elif before is not None:
                     expected = {"run": "the second"}, None
-                    equal(expected, (found and found.definition, found and found.previous), "Definition and `previous`")
+                    equal(expected, (now and now.definition, now and now.previous), "Definition and `previous`")
 
     def _lead(self, scenario: Scenario, act: Callable[[Scenario, Writer], None], remembered: Memory) -> None:
         try:
