@@ -28,7 +28,7 @@ class PostgresqlSession:
                 safe="Nothing was touched.",
                 do="Make the engine with postgresql+psycopg:// (psycopg 3).",
             )
-        c.sa.detach()  # a dismissed connection must not be somebody else's meanwhile
+        c.sa.detach()  # a terminated connection must not be somebody else's meanwhile
         c.raw.rollback()
         c.raw.autocommit, c.raw.isolation_level = False, psycopg.IsolationLevel.READ_COMMITTED
 
