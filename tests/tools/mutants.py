@@ -231,6 +231,21 @@ MUTANTS = [
         "            if c.is_lost() or not c.database.catalog.kind(c, staging):\n                raise\n", "            raise\n",
         "tests/crash/test_connections.py", "any_commit and late-run",
     ),
+    Mutant(
+        "terminate drops a table that was renamed into its place", "sinks/sql/removing.py",
+        "        drop_promoted(c, state)\n", "",
+        "tests/databases/test_toy.py", "TestToy",
+    ),
+    Mutant(
+        "a table is renamed only behind its note in the ledger", "sinks/sql/promoting.py",
+        '            state = {**state, "promotes": ready}\n', '            state = {**state, "promotes": ""}\n',
+        "tests/databases/test_toy.py",
+    ),
+    Mutant(
+        "without savepoints a failed part is deleted", "databases/inserting.py",
+        "            elif numbers:\n", "            elif False:\n",
+        "tests/databases/test_contract.py", "TestToy",
+    ),
     # ------------------------------------------------------------------------------------ any order of things
     Mutant(
         "in any order: the ledger outlives completion", "sinks/sql/removing.py",

@@ -67,11 +67,9 @@ class Connection(Executor):
         return c
 
     def _connect(self, schema: str | None, table: str, own_schema: str | None) -> None:
-        there = "the server runs and can be reached, and check database, user and password"
-        if self.engine.dialect.name == "sqlite":
-            there = "its folder exists and may be written"
+        do = f"See that {self.traits.reachable_if}; then run the same again."
         what = f"The database {plain_url(self.url)} can't be opened"
-        with self.errors(what, safe="Nothing was changed.", do=f"See that {there}; then run the same again."):
+        with self.translating(what, safe="Nothing was changed.", do=do):
             self.sa: sa.Connection = opened(self.engine)
             self.database.session.configure(self)
             self.where = self.locate(table, schema)
@@ -150,7 +148,7 @@ class Connection(Executor):
                     self.database.locks.terminate_lock_holders(self, staging)
                 if not left:
                     who = self.database.locks.describe_lock_holders(self, table, staging)
-                    raise self.failure(error, f"Table {table!r} is locked ({who})") from None
+                    raise self.translated(error, f"Table {table!r} is locked ({who})") from None
             time.sleep(0.2)
 
     @contextlib.contextmanager
@@ -166,14 +164,14 @@ class Connection(Executor):
                     self.rollback()
 
     @contextlib.contextmanager
-    def errors(self, what: str, *, safe: str = "", do: str = "") -> Iterator[None]:
+    def translating(self, what: str, *, safe: str = "", do: str = "") -> Iterator[None]:
         """The database's errors become ours."""
         try:
             yield
         except (SQLAlchemyError, OSError, self.traits.driver_error) as error:
-            raise self.failure(error, what, safe=safe, do=do) from None
+            raise self.translated(error, what, safe=safe, do=do) from None
 
-    def failure(self, error: BaseException, what: str, *, safe: str = "", do: str = "") -> ResumableError:
+    def translated(self, error: BaseException, what: str, *, safe: str = "", do: str = "") -> ResumableError:
         """`ConnectionLost` if the connection broke, else `TargetError`, in the database's words."""
         if self.traits.is_locked(error):
             do = "Run the same again once it is free; if that process hangs, end it."

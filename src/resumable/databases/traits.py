@@ -23,6 +23,8 @@ class Traits:
     """The schema that is meant where none is said, unless the connection says otherwise."""
     lock_errors: frozenset[int | str]
     """The codes of errors that say that somebody else holds a lock."""
+    reachable_if: str = "the server runs and can be reached, and check database, user and password"
+    """What to look at if no connection can be made, in words."""
     lock_attempts: int = 1
     """How often to wait for a lock in short turns, so that nobody queues behind us for long."""
     folds_case: bool = False

@@ -27,7 +27,7 @@ class PostgresqlSession:
                 f"The engine's driver is {c.engine.dialect.driver}, which has no COPY that fits.",
                 do="Make the engine with postgresql+psycopg:// (psycopg 3).",
             )
-        c.sa.detach()  # a dismissed connection must not be somebody else's meanwhile
+        c.sa.detach()  # a terminated connection must not be somebody else's meanwhile
         c.raw.rollback()
         c.raw.autocommit, c.raw.isolation_level = False, psycopg.IsolationLevel.READ_COMMITTED
 

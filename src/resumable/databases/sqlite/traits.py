@@ -17,6 +17,7 @@ SQLITE = Traits(
     clock="(julianday('now') - 2440587.5) * 86400.0",
     default_schema=DEFAULT["sqlite"],
     lock_errors=frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}),
+    reachable_if="its folder exists and may be written",
     folds_case=True,
     reserved_prefix="sqlite_",
 )

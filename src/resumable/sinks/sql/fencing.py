@@ -80,7 +80,7 @@ def _force(
 
 def locked_out(c: Connection, error: BaseException, who: str) -> ResumableError:
     """The error for a ledger that others don't let go of."""
-    return c.failure(
+    return c.translated(
         error,
         f"The target is locked by {who} ({c.database.locks.describe_lock_holders(c, NAME)})",
         safe="Nothing was changed.",

@@ -41,7 +41,7 @@ def open_run(
 ) -> tuple[Checkpoint, Layout | None]:
     """The checkpoint to go on from, with my claim in the ledger row unless the run is finished; a new run's layout."""
     ledger = Ledger(c, claim.run)
-    with c.errors(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
+    with c.translating(f"The target of run {claim.run!r} can't be opened", safe="Nothing was changed."), c.reading():
         _refuse_without_privileges(c, options, claim, last)
         end = time.monotonic() + WAIT
         while True:

@@ -109,7 +109,7 @@ class SqlSink:
         """See `Sink.open`."""
         c = self._connect(last)
         try:
-            with c.errors(f"Table {self.table!r} can't be looked at"), c.reading():
+            with c.translating(f"Table {self.table!r} can't be looked at"), c.reading():
                 options = resolve_table(c, self._options, claim.run, last)
             self.note = c.where.note
             checkpoint, layout = open_run(c, options, claim, last)
@@ -123,7 +123,7 @@ class SqlSink:
         if self._is_missing_file():
             if last.stage != "new":
                 return self._empty_database()
-            with self._empty_database() as c, c.errors("The table can't be laid out"), c.reading():
+            with self._empty_database() as c, c.translating("The table can't be laid out"), c.reading():
                 plan_load(c, replace(self._options, table=c.where.table), written_schema(last))
         staging_schema = self.staging_schema
         if last.is_begun and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
@@ -141,7 +141,7 @@ class SqlSink:
             return {}
         with (
             Connection.open(self.target, self.schema, self.table) as c,
-            c.errors(f"Table {self.table!r} can't be looked at"),
+            c.translating(f"Table {self.table!r} can't be looked at"),
             c.reading(),
         ):
             if c.database.catalog.kind(c, c.where.table) != "table":

@@ -43,7 +43,7 @@ class TargetTable:
                 safe="Nothing was changed.",
                 do="Give the run the same target, or another name.",
             )
-        with c.errors("The target can't be looked at"), c.reading():
+        with c.translating("The target can't be looked at"), c.reading():
             is_there = c.database.catalog.kind(c, state["staging"]) == "table"
             if self._layout is None:
                 self._layout = self.revalidate(last, state["staging"] if is_there else None)
@@ -54,7 +54,7 @@ class TargetTable:
                     safe="Nothing was published.",
                     do="Restore it, or begin anew (--restart, pipeline.restart()).",
                 )
-            with c.errors("Staging can't be made"):
+            with c.translating("Staging can't be made"):
                 make_staging(c, state["staging"], self._layout, check)
         self._staging_ready = True
         return self._layout

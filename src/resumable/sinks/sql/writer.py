@@ -3,7 +3,7 @@
 Laws kept here:
 
 * Rows and checkpoint are committed in one transaction, which fails unless the ledger row still has this writer's
-  claim and the number before. ledger.py has the row, opening.py the fence.
+  claim and the number before. ledger.py has the row, fencing.py the fence.
 * Until it is published the target is as it was; publishing and the decision are one transaction (publishing.py).
 * No transaction is open when `commit` returns.
 """
@@ -71,7 +71,7 @@ class SqlWriter:
         rows, row_numbers = without_misfits(rows, misfits, row_numbers, rejects)
         numbers = increasing_numbers(row_numbers, self._row)
         try:
-            with c.errors("The rows can't be stored"):
+            with c.translating("The rows can't be stored"):
                 c.begin()
                 with c.database.loader.savepoint(c, "resumable_batch", self._state["staging"], numbers):
                     misfits = store(c, self._state["staging"], layout, rows, numbers, all_misfits=not strict)
@@ -92,7 +92,7 @@ class SqlWriter:
             self._roll_back()
         mine = replace(checkpoint, claim=self._claim.id, sink=self._next_state())
         try:
-            with c.errors("The rows can't be committed"):
+            with c.translating("The rows can't be committed"):
                 c.begin()
                 if not checkpoint.is_decided:
                     self._target.revalidate_if_changed(self.last)
@@ -113,7 +113,7 @@ class SqlWriter:
             return
         self._roll_back()
         self._ready()
-        with self._c.errors("The rows can't be looked through"):
+        with self._c.translating("The rows can't be looked through"):
             sifting = Sifting(self._c, self._options.table, self._state["staging"])
 
             def mark() -> None:
@@ -150,7 +150,7 @@ class SqlWriter:
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
-        with self._c.errors(f"Table {self._options.table!r} can't be published", safe="The staged rows are kept."):
+        with self._c.translating(f"Table {self._options.table!r} can't be published", safe="The staged rows are kept."):
             if by_rename:
                 self.last = promote(self._c, self._ledger, self._claim, self.last, layout, self._rows)
             self._retry_on_lock(publish_once)
@@ -161,7 +161,7 @@ class SqlWriter:
 
     def accepted(self) -> None:
         """See `Writer.accepted`."""
-        with self._c.errors("Older leftovers can't be swept"):
+        with self._c.translating("Older leftovers can't be swept"):
             self._retry_on_lock(lambda: sweep_older(self._c, self._ledger, self._claim))
 
     def discard(self) -> None:
@@ -175,18 +175,18 @@ class SqlWriter:
         if not self.last.is_published:
             self._remove(only_just_begun=False)
             return
-        with self._c.errors("What the run leaves can't be swept"):
+        with self._c.translating("What the run leaves can't be swept"):
             self._retry_on_lock(lambda: mark_finished(self._c, self._ledger, self._claim))
         self.last = self.last.finish()
 
     def _remove(self, *, only_just_begun: bool) -> None:
-        with self._c.errors("What the run made can't be removed"):
+        with self._c.translating("What the run made can't be removed"):
             self._retry_on_lock(lambda: remove(self._c, self._ledger, self._claim, only_just_begun=only_just_begun))
             self._ledger.drop()
 
     def is_published(self) -> bool:
         """See `Writer.is_published`."""
-        with self._c.errors(f"Table {self._options.table!r} can't be looked at"), self._c.reading():
+        with self._c.translating(f"Table {self._options.table!r} can't be looked at"), self._c.reading():
             return self._target.is_where_begun(self.last) and is_still_there(
                 self._c, self._options.table, self._options.if_exists, self.last
             )
@@ -246,6 +246,6 @@ class SqlWriter:
 
     def _raise_superseded(self) -> NoReturn:
         self._roll_back()
-        with self._c.errors("The ledger can't be read"), self._c.reading():
+        with self._c.translating("The ledger can't be read"), self._c.reading():
             row = self._ledger.read()
         raise superseded(self._claim.run, row)
