@@ -245,7 +245,6 @@ class Runs:
 def _bad_arguments(kind: str, why: str) -> UsageError:
     return UsageError(
         f"A run of kind {kind!r} can't be made of that: {why}.",
-        safe="Nothing was touched.",
         do="Give the arguments of upload or export by their names.",
     )
 

@@ -151,7 +151,6 @@ def _columns(given: list[str] | None) -> dict[str, str] | None:
     if any(not name or not kind for name, kind in pairs):
         raise UsageError(
             "--columns takes NAME=TYPE.",
-            safe="Nothing was touched.",
             do="For example --columns zip=string --columns total='decimal(12,2)'.",
         )
     return dict(pairs) or None

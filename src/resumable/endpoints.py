@@ -30,7 +30,6 @@ __all__ = [
     "refuse_database_file",
     "remembered_url",
     "upload_name",
-    "usage",
 ]
 
 Database: TypeAlias = str | URL | Engine
@@ -41,16 +40,11 @@ UNSUPPORTED = ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip",
 """Endings of files that would be misread as CSV."""
 
 
-def usage(what: str, do: str) -> UsageError:
-    """What to raise for arguments that make no sense."""
-    return UsageError(what, safe="Nothing was touched.", do=do)
-
-
 def key_columns(key: str | Sequence[str] | None) -> list[str]:
     """The columns of a key, of which there may be one or none."""
     keys = [key] if isinstance(key, str) else list(key or ())
     if len(set(keys)) < len(keys):
-        raise usage(f"The key ({', '.join(keys)}) names a column twice.", "Name each column once.")
+        raise UsageError(f"The key ({', '.join(keys)}) names a column twice.", do="Name each column once.")
     return keys
 
 
@@ -60,12 +54,14 @@ def key_columns(key: str | Sequence[str] | None) -> list[str]:
 def input_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, dict[str, Any]]:
     """The file that an upload reads, and the options that its format gives. Only CSV so far: another isn't read as CSV."""
     if is_url(str(path)):
-        raise usage("The source of an upload is a file, not a URL.", "Give its path; tables are read by an export.")
+        raise UsageError(
+            "The source of an upload is a file, not a URL.", do="Give its path; tables are read by an export."
+        )
     real = file_to_read(path)
     kind = format or _ending(real)
     if format not in (None, "csv") or kind in UNSUPPORTED:
-        raise usage(
-            f"{os.path.basename(real)} would be read as {kind!r}, which isn't supported yet.", way_on(kind, real)
+        raise UsageError(
+            f"{os.path.basename(real)} would be read as {kind!r}, which isn't supported yet.", do=way_on(kind, real)
         )
     return real, _options(kind)
 
@@ -73,12 +69,14 @@ def input_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, d
 def output_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, dict[str, Any]]:
     """The file that an export writes, and the options that its format gives."""
     if is_url(str(path)):
-        raise usage("The target of an export is a file, not a URL.", "Give its path; tables are loaded by an upload.")
+        raise UsageError(
+            "The target of an export is a file, not a URL.", do="Give its path; tables are loaded by an upload."
+        )
     refuse_stream(path, "The target of an export")
     real = LOCAL.address(os.fspath(path), write=True)
     kind = format or _ending(real) or "csv"
     if kind not in ("csv", *DELIMITERS):
-        raise usage(f"Format {kind!r} isn't supported yet.", "Name the file .csv, or give format='csv'.")
+        raise UsageError(f"Format {kind!r} isn't supported yet.", do="Name the file .csv, or give format='csv'.")
     return real, _options(kind)
 
 
@@ -109,7 +107,7 @@ def refuse_database_file(path: str, database: Database) -> None:
     else:
         same = os.path.realpath(path) in {file + end for end in ("-journal", "-wal", "-shm")}
     if same:
-        raise usage(f"{os.path.basename(path)} is the database itself.", "Name another file.")
+        raise UsageError(f"{os.path.basename(path)} is the database itself.", do="Name another file.")
 
 
 # --------------------------------------------------------------------------------------------- objects
@@ -118,7 +116,7 @@ def refuse_database_file(path: str, database: Database) -> None:
 def own_sink(target: Any, instead: str) -> Sink:
     """A sink of the caller's own; `instead` says what else may be given."""
     if not (hasattr(target, "open") and hasattr(target, "describe")):
-        raise usage(f"{type(target).__name__} is no target.", instead)
+        raise UsageError(f"{type(target).__name__} is no target.", do=instead)
     sink: Sink = target
     return sink
 

@@ -165,7 +165,10 @@ class TargetExists(TargetError):
 
 
 class UsageError(Refused):
-    """Arguments that make no sense together."""
+    """Arguments that make no sense together: noticed before anything is touched, unless it says otherwise."""
+
+    def __init__(self, what: str, *, safe: str = "Nothing was touched.", do: str = "") -> None:
+        super().__init__(what, safe=safe, do=do)
 
 
 class StoreError(ResumableError):

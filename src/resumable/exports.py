@@ -16,8 +16,8 @@ from resumable.endpoints import (
     own_sink,
     refuse_database_file,
     remembered_url,
-    usage,
 )
+from resumable.errors import UsageError
 from resumable.pipeline import Pipeline
 from resumable.protocols import Sink, Source
 from resumable.session.plan import Transform
@@ -65,14 +65,15 @@ def export(
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
     if if_exists not in ("fail", "replace"):
-        raise usage(f"if_exists={if_exists!r} is unknown for a file.", "Use 'fail' or 'replace'.")
+        raise UsageError(f"if_exists={if_exists!r} is unknown for a file.", do="Use 'fail' or 'replace'.")
     keys = key_columns(key)
     database = source if isinstance(source, (str, URL, Engine)) else None
     if isinstance(source, (str, URL, Engine)):
         source = SqlSource(source, what, key=keys or None, schema=schema)
     elif not hasattr(source, "identity"):
-        raise usage(
-            f"{type(source).__name__} is no source.", "Give a database URL (sqlite:///shop.db), an Engine or a Source."
+        raise UsageError(
+            f"{type(source).__name__} is no source.",
+            do="Give a database URL (sqlite:///shop.db), an Engine or a Source.",
         )
     path = None
     if isinstance(target, (str, os.PathLike)):

@@ -54,7 +54,6 @@ class Pipeline:
         if not 0 < len(name) <= 200 or not name.isprintable() or not (every >= 0 and reconnect >= 0):
             raise UsageError(
                 "A run's name is 1 to 200 printable characters; `every` and `reconnect` are seconds from 0 up.",
-                safe="Nothing was touched.",
                 do="Give name='...', every=1.0, reconnect=300.",
             )
         self.plan = Plan(

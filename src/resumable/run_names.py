@@ -23,7 +23,6 @@ def required_address(part: object, what: str) -> str:
         return address
     raise UsageError(
         f"Nothing tells this {what} ({type(part).__name__}) from another one, so the run needs a name.",
-        safe="Nothing was touched.",
         do=f"Give name='...': the same for the same {what}, another for another.",
     )
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL, Engine
 
 from resumable.checkpoint import CheckpointStore, Json
-from resumable.endpoints import input_file, key_columns, own_sink, remembered_url, upload_name, usage
+from resumable.endpoints import input_file, key_columns, own_sink, remembered_url, upload_name
+from resumable.errors import UsageError
 from resumable.files.streams import refuse_stream
 from resumable.pipeline import Pipeline
 from resumable.protocols import Sink, Source
@@ -73,9 +74,9 @@ def upload(
     Raises `UsageError` for arguments that make no sense; everything else is raised when it runs.
     """
     if if_exists not in ("fail", "replace", "append", "upsert"):
-        raise usage(f"if_exists={if_exists!r} is unknown.", "Use 'fail', 'replace', 'append' or 'upsert'.")
+        raise UsageError(f"if_exists={if_exists!r} is unknown.", do="Use 'fail', 'replace', 'append' or 'upsert'.")
     if on_bad_row not in ("raise", "quarantine"):
-        raise usage(f"on_bad_row={on_bad_row!r} is unknown.", "Use 'raise' or 'quarantine'.")
+        raise UsageError(f"on_bad_row={on_bad_row!r} is unknown.", do="Use 'raise' or 'quarantine'.")
     keys = key_columns(key)
     table_sink = sink = _sink(target, table, schema, if_exists, keys, staging, on_bad_row, staging_schema)
     remembered: dict[str, Json] = {
@@ -110,7 +111,7 @@ def upload(
         remembered["quarantine"] = rejects
         sink = QuarantineSink(sink, rejects, source=path or "")
     elif quarantine is not None:
-        raise usage("quarantine= goes with on_bad_row='quarantine'.", "Give both, or neither.")
+        raise UsageError("quarantine= goes with on_bad_row='quarantine'.", do="Give both, or neither.")
     return Pipeline(
         source,
         sink,
@@ -138,9 +139,9 @@ def _source(source: Any, columns: object, null_values: Sequence[str], options: M
     nulls = ["null_values"] if tuple(null_values) != ("",) else []
     extra = [*(["columns"] if columns else []), *nulls, *options]
     if extra:
-        raise usage(
+        raise UsageError(
             f"{', '.join(extra)} goes with the path of a file, not with data or a source as it is.",
-            "Give the data its types and nulls itself.",
+            do="Give the data its types and nulls itself.",
         )
     return source if hasattr(source, "identity") else ArrowSource(source)
 
@@ -158,7 +159,7 @@ def _sink(
     if not isinstance(target, (str, URL, Engine)):
         sink = own_sink(target, "Give a database URL (sqlite:///shop.db), an Engine or a Sink.")
         if staging_schema is not None:
-            raise usage("staging_schema= goes with a database's URL or Engine.", "Give the Sink its own.")
+            raise UsageError("staging_schema= goes with a database's URL or Engine.", do="Give the Sink its own.")
         return sink
     return SqlSink(
         target,

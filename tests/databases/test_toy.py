@@ -97,14 +97,23 @@ def test_a_run_that_was_paused_goes_on_or_is_called_off(folder: Path) -> None:
     )
 
 
+def test_the_document_shows_the_toy_and_its_test() -> None:
+    """To the letter."""
+    document = (Path(__file__).parents[2] / "docs" / "write-a-database.md").read_text()
+    assert Path(toy.__file__).read_text() in document
+    contract = (Path(__file__).parent / "test_contract.py").read_text()
+    (shown,) = (part for part in document.split("```python\n") if part.startswith("class TestToy"))
+    assert shown.partition("```")[0] in contract
+
+
 class TestToy(SinkContract):
     """A table that isn't there: killed at every statement, also between a CREATE or a RENAME and the next COMMIT."""
 
     before = "create table other (x int)"
 
     @pytest.fixture(autouse=True)
-    def report(self, tried: Callable[[str], None], long: bool) -> None:
-        self.tried = tried
+    def print_report(self, tried: Callable[[str], None], long: bool) -> None:
+        self.report = tried
         self.stride = 1 if long else 3
 
     def sink(self, folder: Path) -> Sink:

@@ -10,10 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from resumable.arrow_types import plain
+from resumable.databases.postgresql.types import POSTGRESQL_TYPES
+from resumable.databases.sqlite.types import SQLITE_TYPES
 from resumable.databases.types import arrow_type, declared_type, sql_type
 from resumable.errors import TargetError
 
 DIALECTS = ["sqlite", "postgresql"]
+RULES = {"sqlite": SQLITE_TYPES, "postgresql": POSTGRESQL_TYPES}
 SAME = [
     pa.bool_(),
     pa.int64(),
@@ -32,7 +35,7 @@ SAME = [
 
 
 def declared(kind: pa.DataType, dialect: str) -> str:
-    table = sa.Table("t", sa.MetaData(), sa.Column("c", sql_type(kind, dialect)))
+    table = sa.Table("t", sa.MetaData(), sa.Column("c", sql_type(kind, RULES[dialect])))
     named = sa.make_url(f"{dialect}://").get_dialect()()
     text = str(CreateTable(table).compile(dialect=named))
     return text[text.index("c ") + 2 : text.rindex(")")].strip()
@@ -42,8 +45,8 @@ def declared(kind: pa.DataType, dialect: str) -> str:
 @pytest.mark.parametrize("kind", SAME, ids=str)
 def test_a_new_column_reads_back_as_the_type_it_was_made_for(kind, dialect):
     """sql_type, the dialect's own DDL, declared_type and arrow_type make a circle."""
-    assert kind == arrow_type(declared_type(declared(kind, dialect), dialect), dialect)
-    assert kind == arrow_type(sql_type(kind, dialect), dialect)
+    assert kind == arrow_type(declared_type(declared(kind, dialect), RULES[dialect]), RULES[dialect])
+    assert kind == arrow_type(sql_type(kind, RULES[dialect]), RULES[dialect])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_a_new_column_reads_back_as_the_type_it_was_made_for(kind, dialect):
 )
 def test_a_type_that_the_database_lacks_gets_one_with_room_for_it(kind, sqlite, postgresql):
     """Unsigned integers, half floats and negative scales."""
-    assert [sqlite, postgresql] == [arrow_type(sql_type(kind, dialect), dialect) for dialect in DIALECTS]
+    assert [sqlite, postgresql] == [arrow_type(sql_type(kind, RULES[dialect]), RULES[dialect]) for dialect in DIALECTS]
 
 
 @pytest.mark.parametrize("digits", ["12345678901234567.125", "0.000", "-99999999999999999.999"])
@@ -93,10 +96,10 @@ def test_sqlite_leaves_dates_and_times_as_they_are_written():
 def test_what_sqlalchemy_reflects_of_a_long_decimal_is_understood():
     """It takes DECIMAL_TEXT(p, s) for a TEXT of length p and collation s."""
     engine = sa.create_engine("sqlite://")
-    table = sa.Table("t", sa.MetaData(), sa.Column("c", sql_type(pa.decimal128(20, 3), "sqlite")))
+    table = sa.Table("t", sa.MetaData(), sa.Column("c", sql_type(pa.decimal128(20, 3), SQLITE_TYPES)))
     table.create(engine)
     (column,) = sa.inspect(engine).get_columns("t")
-    assert pa.decimal128(20, 3) == arrow_type(column["type"], "sqlite")
+    assert pa.decimal128(20, 3) == arrow_type(column["type"], SQLITE_TYPES)
     engine.dispose()
 
 
@@ -119,7 +122,7 @@ def test_what_sqlalchemy_reflects_of_a_long_decimal_is_understood():
 )
 def test_sqlite_declarations_mean_what_its_affinity_rules_say(text, kind):
     """Any declaration means something."""
-    assert kind == arrow_type(declared_type(text, "sqlite"), "sqlite")
+    assert kind == arrow_type(declared_type(text, SQLITE_TYPES), SQLITE_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_sqlite_declarations_mean_what_its_affinity_rules_say(text, kind):
 )
 def test_what_arrow_has_no_exact_type_for_is_the_database_s_text(text):
     """Loss-free, whatever it is."""
-    assert pa.string() == arrow_type(declared_type(text, "postgresql"), "postgresql")
+    assert pa.string() == arrow_type(declared_type(text, POSTGRESQL_TYPES), POSTGRESQL_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_what_arrow_has_no_exact_type_for_is_the_database_s_text(text):
 def test_nested_types_are_refused_with_the_column_s_name(kind):
     """A table has no column for them."""
     with pytest.raises(TargetError, match="Column 'tags' is of type"):
-        sql_type(kind, "postgresql", "tags")
+        sql_type(kind, POSTGRESQL_TYPES, "tags")
 
 
 @pytest.mark.parametrize(

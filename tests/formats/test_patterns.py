@@ -14,6 +14,7 @@ import pytest
 ATTACK = """
 import ast, itertools, pathlib, re, sys
 import resumable
+from resumable.formats.csv.dialect import Dialect
 PIECES = ["/**/", "/*", "*/", "--\\n", " ", "(", ")", "[]", "a", "1", "0.", "-", '"', '""', "'", "\\\\x", ":", "://", "@",
           ",", "=", "e+1", "select", "resumable_0123456789_", "COPY ", ", line 1", ", column ", " in ", "NOT NULL ", "%", "\\r"]
 found = set()
@@ -25,7 +26,7 @@ for path in sorted(pathlib.Path(resumable.__file__).parent.rglob("*.py")):
                         for n in ast.walk(a) if isinstance(n, ast.Attribute) and n.attr.isupper())
             if isinstance(first, ast.Constant):
                 found.add((first.value, int(flags)))
-csv = [resumable.formats.csv.records.Dialect(b",", q) for q in (b'"', None)]
+csv = [Dialect(b",", q) for q in (b'"', None)]
 patterns = [re.compile(text, flags) for text, flags in sorted(found, key=str)]
 patterns += [p for d in csv for p in (d._field, d._record)]
 for pattern in patterns:
@@ -43,14 +44,15 @@ from resumable.redaction import redact
 from resumable.databases.postgresql.session import error_message as postgresql_message
 from resumable.databases.sqlite.session import error_message as sqlite_message
 from resumable.databases.keyset import is_query
+from resumable.databases.sqlite.types import SQLITE_TYPES
 from resumable.databases.types import declared_type
 n = 1_000_000
 for what, read in {
     "a query's comments": lambda: is_query("/**/" * n + "x"),
     "a query's comment without an end": lambda: is_query("/*" * n),
     "a query's spaces": lambda: is_query(" " * n + "x"),
-    "a declaration": lambda: declared_type("a" * n + "(", "sqlite"),
-    "a declaration's brackets": lambda: declared_type("a(1)" + "[" * n, "sqlite"),
+    "a declaration": lambda: declared_type("a" * n + "(", SQLITE_TYPES),
+    "a declaration's brackets": lambda: declared_type("a(1)" + "[" * n, SQLITE_TYPES),
     "a message of one word": lambda: redact("a" * n),
     "a message of URLs": lambda: redact("a://:" * n),
     "a message of addresses": lambda: redact("a://b:c@" * n),

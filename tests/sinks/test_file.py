@@ -16,15 +16,15 @@ import pytest
 import owned
 from crashing import Crash, crashing
 from resumable.checkpoint import Checkpoint, ClaimId
-from resumable.control import claims as control
+from resumable.control.liveness import this_process
 from resumable.errors import SourceChanged, TargetChanged, TargetExists, Terminated, UsageError
 from resumable.files.local import LOCAL
 from resumable.formats.registry import FORMATS, Format, find_format
 from resumable.pipeline import Pipeline
 from resumable.protocols import Claimant, Sink, Source
-from resumable.sinks.file import FileSink, FileWriter
+from resumable.sinks.file import FileSink, FileWriter, file_sink
 from resumable.sources import ArrowSource
-from resumable.sources.file import FileSource
+from resumable.sources.file import FileSource, file_source
 from resumable.stores import MemoryStore
 from resumable.testing import SinkContract, SourceContract
 
@@ -49,12 +49,11 @@ class World:
         return os.path.join(self.folder, name)
 
     def sink(self, name: str = "out", if_exists: Any = "fail") -> FileSink:
-        encoder = self.format.encoder()
-        return FileSink(self.path(name), encoder, title=self.format.title, place=self.place, if_exists=if_exists)
+        return file_sink(self.path(name), format=self.format.name, place=self.place, if_exists=if_exists)
 
     def source(self, name: str = "out") -> FileSource:
         options = {"block_rows": 2} if self.format.name == "csv" else {"lines": 2}
-        return FileSource(self.path(name), self.format.decoder(**options), place=self.place)
+        return file_source(self.path(name), format=self.format.name, place=self.place, **options)
 
     def rows(self, name: str = "out") -> list[dict[str, Any]] | None:
         """What is in a file; None if there is none."""
@@ -161,7 +160,7 @@ def test_what_was_committed_and_is_lost_is_no_new_beginning(world: World) -> Non
 
 def session(world: World, epoch: int, saved: list[Checkpoint]) -> None:
     """What the core does, in short: the last entry of the list is what the store knows."""
-    claim = Claimant("run", ClaimId(epoch, f"{epoch:04x}"), control.me())
+    claim = Claimant("run", ClaimId(epoch, f"{epoch:04x}"), this_process())
     writer = world.sink().open(claim, saved[-1])
     world.writers.append(writer)
     saved.append(writer.last)
@@ -236,7 +235,7 @@ def test_a_session_that_dies_at_any_call_is_recovered_from(
 
 
 def call_off(world: World, saved: list[Checkpoint]) -> None:
-    with world.sink().open(Claimant("run", ClaimId(2, "0002"), control.me()), saved[-1]) as writer:
+    with world.sink().open(Claimant("run", ClaimId(2, "0002"), this_process()), saved[-1]) as writer:
         saved.append(writer.last)
         writer.accepted()
         if not writer.last.outcome:
@@ -277,7 +276,7 @@ def test_each_commit_is_sealed_and_the_last_one_finished(tmp_path: Path) -> None
             return b">"
 
     def open_writer(epoch: int, last: Checkpoint) -> FileWriter:
-        claim = Claimant("run", ClaimId(epoch, "a"), control.me())
+        claim = Claimant("run", ClaimId(epoch, "a"), this_process())
         return FileWriter.open(
             LOCAL.partial(str(tmp_path / "o"), "run", claim.id),
             lambda schema, state: states.append(state) or Encoder(),

@@ -467,6 +467,8 @@ def test_what_is_appended_meanwhile_is_not_read(begun: tuple[Path, dict[str, Any
     path, identity, _ = begun
     source = CsvSource(path, block_size=20_000)
     schema, seen = source.schema(), 0
+    with path.open("a") as file:
+        file.write("1,x\n")
     for batch in source.read(schema, None, identity):
         seen += batch.rows.num_rows
         with path.open("a") as file:

@@ -89,27 +89,27 @@ MUTANTS = [
     ),
     Mutant(
         "an emptied table isn't called done", "sinks/sql/published.py",
-        'elif left["filled"] and not _filled(c, name):', "elif False:",
+        'elif remembered["filled"] and not _has_rows(c, name):', "elif False:",
         "tests/test_sequences.py", "emptied_table and sqlite",
     ),
     Mutant(
         "another table isn't called done", "sinks/sql/published.py",
-        'if found.identity != left["table"] and here == left["ledger"]:', "if False:",
+        'if features.identity != remembered["table"] and ledger == remembered["ledger"]:', "if False:",
         "tests/test_sequences.py", "made_anew and postgresql",
     ),
     Mutant(
         "a restored dump is no other database", "sinks/sql/published.py",
-        ' and here == left["ledger"]', "",
+        ' and ledger == remembered["ledger"]', "",
         "tests/test_sequences.py", "dumped",
     ),
     Mutant(
         "a restart drops no rows of others", "sinks/sql/published.py",
-        'if count not in (0, left["count"]):', "if False:",
+        'if count not in (0, remembered["count"]):', "if False:",
         "tests/test_sequences.py", "somebody_else",
     ),
     Mutant(
         "a restart looks again before it drops", "sinks/sql/publishing.py",
-        "if why := irreplaceable(self.c, self.name, held):", 'if why := "":',
+        "if why := why_irreplaceable(self.c, self.name, completed):", 'if why := "":',
         "tests/test_sequences.py", "somebody_else",
     ),
     Mutant(
@@ -216,7 +216,7 @@ MUTANTS = [
     ),
     Mutant(
         "publishing counts the rows", "sinks/sql/publishing.py",
-        "    if there != rows:\n", "    if False:\n",
+        "    if count != rows:\n", "    if False:\n",
         "tests/sinks/sql/test_sink.py",
         "lost_staging",
     ),
@@ -304,6 +304,26 @@ MUTANTS = [
         "tests/files/test_partial.py",
     ),
     Mutant(
+        "a commit seals what was encoded", "sinks/file.py",
+        "        self._file.append(self._encoder.seal())\n", "",
+        "tests/sinks/test_file.py", "sealed or through",
+    ),
+    Mutant(
+        "an encoder goes on from the state of the last commit", "sinks/file.py",
+        'else {**self._file.state, "encoder": encoder}', "else self._file.state",
+        "tests/sinks/test_file.py", "through",
+    ),
+    Mutant(
+        "what a file ends with belongs to the commit that is complete", "sinks/file.py",
+        'complete=checkpoint.stage == "loaded" and', "complete=checkpoint.is_decided and",
+        "tests/sinks/test_file.py", "sealed or through",
+    ),
+    Mutant(
+        "what was appended meanwhile is not read", "sources/file.py",
+        '_Start(file, identity["size"])', "file",
+        "tests/sources/test_csv.py", "appended",
+    ),
+    Mutant(
         "rejects are durable before their rows", "sinks/quarantine.py",
         '        self._file.sync()\n        return self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))\n',
         '        done = self._inner.commit(replace(checkpoint, quarantine_state={"length": self._file.length}))\n        self._file.sync()\n        return done\n',
@@ -332,7 +352,7 @@ MUTANTS = [
     ),
     # --------------------------------------------------------------------------------------- sources, secrets
     Mutant(
-        "the position is behind the batch", "sources/sql.py",
+        "the position is behind the batch", "sources/sql_batches.py",
         'return Batch(chunk.rows, {"after": chunk.last, "row": count, "end": end}, row + 1, fraction)',
         'return Batch(chunk.rows, {"after": chunk.first, "row": count, "end": end}, row + 1, fraction)',
         "tests/sources/test_contract.py",

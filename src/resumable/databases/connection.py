@@ -31,7 +31,7 @@ __all__ = ["Connection"]
 class Connection(Executor):
     """A connection of our own, for the sake of a `table`. Close it, or use it as a context manager.
 
-    `where` is the table that this name means; `schema`, where the table lies; `beside`, where our own tables do (None:
+    `where` is the table that this name means; `schema`, where the table lies; `own_schema`, where our own tables do (None:
     in the same).
     """
 
@@ -40,7 +40,6 @@ class Connection(Executor):
         if database is None:
             raise UsageError(
                 f"{engine.dialect.name} can't be a target yet.",
-                safe="Nothing was touched.",
                 do="Use SQLite or PostgreSQL.",
             )
         super().__init__(engine, database.traits)
@@ -53,7 +52,7 @@ class Connection(Executor):
         target: str | URL | Engine,
         schema: str | None,
         table: str,
-        beside: str | None = None,
+        own_schema: str | None = None,
         *,
         dispose: bool = False,
     ) -> Connection:
@@ -61,13 +60,13 @@ class Connection(Executor):
         url = target.url if isinstance(target, Engine) else target
         c = cls(connect(target), url, dispose=dispose or not isinstance(target, Engine))
         try:
-            c._connect(schema, table, beside)
+            c._connect(schema, table, own_schema)
         except BaseException:
             c.close()
             raise
         return c
 
-    def _connect(self, schema: str | None, table: str, beside: str | None) -> None:
+    def _connect(self, schema: str | None, table: str, own_schema: str | None) -> None:
         there = "the server runs and can be reached, and check database, user and password"
         if self.engine.dialect.name == "sqlite":
             there = "its folder exists and may be written"
@@ -76,9 +75,9 @@ class Connection(Executor):
             self.sa: sa.Connection = opened(self.engine)
             self.database.session.configure(self)
             self.where = self.locate(table, schema)
-            self.schema = self.beside = self.database.session.default_schema(self, self.where, schema)
-            if beside is not None:
-                self.beside = self.database.session.default_schema(self, self.locate(table, beside), beside)
+            self.schema = self.own_schema = self.database.session.default_schema(self, self.where, schema)
+            if own_schema is not None:
+                self.own_schema = self.database.session.default_schema(self, self.locate(table, own_schema), own_schema)
             self.rollback()
 
     def __enter__(self) -> Connection:

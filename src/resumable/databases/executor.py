@@ -22,13 +22,13 @@ def is_own_table(name: str) -> bool:
 
 
 class Executor:
-    """`schema` is where the table lies; `beside`, where our own tables do. `sa` is SQLAlchemy's connection."""
+    """`schema` is where the table lies; `own_schema`, where our own tables do. `sa` is SQLAlchemy's connection."""
 
     sa: sa.Connection
 
     def __init__(self, engine: Engine, traits: Traits) -> None:
         self.engine, self.traits = engine, traits
-        self.schema = self.beside = ""
+        self.schema = self.own_schema = ""
         self._escapes_percent = engine.dialect.paramstyle in ("format", "pyformat")
 
     @property
@@ -48,12 +48,12 @@ class Executor:
 
     def schema_of(self, name: str) -> str:
         """The schema in which a table of that name lies."""
-        return self.beside if is_own_table(name) else self.schema
+        return self.own_schema if is_own_table(name) else self.schema
 
     def move(self, schema: str) -> None:
         """The table lies there, and so do our own, unless they were put elsewhere."""
-        if self.beside == self.schema:
-            self.beside = schema
+        if self.own_schema == self.schema:
+            self.own_schema = schema
         self.schema = schema
 
     def list(self, names: Iterable[str], prefix: str = "") -> str:

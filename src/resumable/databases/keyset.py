@@ -136,13 +136,15 @@ def choose(relation: Relation, key: Key | None) -> Key:
     return key or (relation.keys[0] if relation.keys else WHOLE)
 
 
-def no_such_table(name: str, known: Sequence[str], where: str) -> SourceError:
+def no_such_table(name: str, names: Sequence[str], where: str) -> SourceError:
     """The error for a table that isn't there, with names like it."""
-    known = [k for k in known if not k.startswith("resumable_")]  # ours: nobody means those
-    near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=3, cutoff=0.5)
-    alike = [k for k in known if k.lower() in near]
+    names = [other for other in names if not other.startswith("resumable_")]  # ours: nobody means those
+    near = difflib.get_close_matches(name.lower(), [other.lower() for other in names], n=3, cutoff=0.5)
+    similar = [other for other in names if other.lower() in near]
     hint = (
-        f"Did you mean {' or '.join(map(repr, alike))}?" if alike else f"There are: {', '.join(known[:12]) or 'none'}."
+        f"Did you mean {' or '.join(map(repr, similar))}?"
+        if similar
+        else f"There are: {', '.join(names[:12]) or 'none'}."
     )
     return SourceError(f"There is no table or view {name!r} in {where}.", safe="Nothing was changed.", do=hint)
 
@@ -150,16 +152,16 @@ def no_such_table(name: str, known: Sequence[str], where: str) -> SourceError:
 def differences(was: dict[str, Json], now: dict[str, Json]) -> str | None:
     """In words, how the columns and the key of two identities differ."""
     before, after = (dict(identity["columns"]) for identity in (was, now))
-    found = [f"column {name!r} was dropped" for name in before if name not in after]
-    found += [f"column {name!r} was added" for name in after if name not in before]
+    changes = [f"column {name!r} was dropped" for name in before if name not in after]
+    changes += [f"column {name!r} was added" for name in after if name not in before]
     for name, declared in before.items():
         if name in after and after[name] != declared:
-            found.append(f"column {name!r} was {declared or 'untyped'} and is now {after[name] or 'untyped'}")
-    if not found and list(before) != list(after):
-        found.append("the columns come in another order")
+            changes.append(f"column {name!r} was {declared or 'untyped'} and is now {after[name] or 'untyped'}")
+    if not changes and list(before) != list(after):
+        changes.append("the columns come in another order")
     if was["key"] != now["key"]:
         keys = [f"({', '.join(key)})" if key else "none" for key in (was["key"], now["key"])]
-        found.append(f"the key was {keys[0]} and is now {keys[1]}")
+        changes.append(f"the key was {keys[0]} and is now {keys[1]}")
     if was["what"] != now["what"]:
-        found.append("another table or query is read")
-    return ", ".join(found) or None
+        changes.append("another table or query is read")
+    return ", ".join(changes) or None

@@ -13,9 +13,9 @@ Mask = tuple[pa.Array, str] | None
 _DAY = 86_400_000_000
 
 
-def first(*found: Mask) -> Mask:
+def first(*masks: Mask) -> Mask:
     """The first of these that is there and finds something."""
-    for mask in found:
+    for mask in masks:
         if mask is not None and pc.any(mask[0]).as_py():
             return mask
     return None

@@ -34,11 +34,11 @@ def full_name(traits: Traits, schema: str, table: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The table `table` of `schema`; `there`, or still to be made. A `schema` of None: there is none such."""
+    """The table `table` of `schema`; `exists`, or is still to be made. A `schema` of None: there is none such."""
 
     schema: str | None
     table: str
-    there: bool
+    exists: bool
     note: str = ""
     """What people should know of how it was found."""
 
@@ -46,32 +46,34 @@ class Where:
 def locate(traits: Traits, namespace: Namespace, name: str, schema: str | None) -> Where:
     """Which table `name` means, as the database's schemas and tables are now."""
     if "\0" in name or "\0" in (schema or ""):  # no table's name, and PostgreSQL can't even be asked for it
-        return Where(namespace.default(), name, there=False)
+        return Where(namespace.default(), name, exists=False)
     if schema is not None:
-        return _within(namespace, namespace.find_schema(schema), name)
+        return _in_schema(namespace, namespace.find_schema(schema), name)
     if found := namespace.visible(name):
-        return _noted(traits, namespace, *found)
+        return _with_note(traits, namespace, *found)
     before, dot, rest = name.partition(".")
-    if dot and rest and (space := namespace.find_schema(before)) is not None:
-        return _within(namespace, space, rest)
+    if dot and rest and (schema_name := namespace.find_schema(before)) is not None:
+        return _in_schema(namespace, schema_name, rest)
     home = namespace.default()
     if not dot:
-        return Where(home, name, there=False) if home is None else _noted(traits, namespace, home, name, there=False)
+        return (
+            Where(home, name, exists=False) if home is None else _with_note(traits, namespace, home, name, exists=False)
+        )
     why = f", since there is no schema {before!r}" if before and rest else ""
-    return Where(home, name, there=False, note=f"{name!r} is taken for the table's whole name, dot and all{why}")
+    return Where(home, name, exists=False, note=f"{name!r} is taken for the table's whole name, dot and all{why}")
 
 
-def _within(namespace: Namespace, space: str | None, name: str) -> Where:
-    spelled = None if space is None else namespace.find_table(space, name)
-    return Where(space, spelled or name, spelled is not None)
+def _in_schema(namespace: Namespace, schema_name: str | None, name: str) -> Where:
+    spelled = None if schema_name is None else namespace.find_table(schema_name, name)
+    return Where(schema_name, spelled or name, spelled is not None)
 
 
-def _noted(traits: Traits, namespace: Namespace, schema: str, name: str, *, there: bool = True) -> Where:
+def _with_note(traits: Traits, namespace: Namespace, schema: str, name: str, *, exists: bool = True) -> Where:
     if schema == traits.default_schema:
-        return Where(schema, name, there)
-    how = namespace.why_default
-    said = f"table {name!r} is that of schema {schema!r}, since {how}; with schema={schema!r} it would be another run"
-    return Where(schema, name, there, said)
+        return Where(schema, name, exists)
+    why = namespace.why_default
+    note = f"table {name!r} is that of schema {schema!r}, since {why}; with schema={schema!r} it would be another run"
+    return Where(schema, name, exists, note)
 
 
 class Namespace(Protocol):

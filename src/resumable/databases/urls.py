@@ -63,7 +63,6 @@ def _parse(url: str | URL) -> URL:
     if parsed is None or "@" in (parsed.host or ""):
         raise UsageError(
             f"{shown(url if isinstance(url, str) else url.render_as_string())!r} is no database URL.",
-            safe="Nothing was touched.",
             do="Write it like sqlite:///shop.db or postgresql://user@host/shop; escape @ and / in a user or password as %40 and %2F.",
         )
     backend, plus, driver = parsed.drivername.partition("+")
@@ -136,14 +135,12 @@ def connect(url: str | URL | Engine) -> Engine:
     except NoSuchModuleError:
         raise UsageError(
             f"No database is known as {parsed.drivername!r}.",
-            safe="Nothing was touched.",
             do="Use sqlite:/// or postgresql://.",
         ) from None
     except ModuleNotFoundError as error:
         if parsed.get_backend_name() != "postgresql":
             raise UsageError(
                 f"Databases of {parsed.get_backend_name()} can't be used yet.",
-                safe="Nothing was touched.",
                 do="Use sqlite:/// or postgresql://.",
             ) from None
         what = f"{parsed.get_backend_name()} needs the package {error.name!r}, which isn't installed."
@@ -151,13 +148,10 @@ def connect(url: str | URL | Engine) -> Engine:
             raise Refused(
                 what, safe="Nothing was touched.", do="pip install 'resumable-pipelines[postgres]'."
             ) from None
-        raise UsageError(
-            what, safe="Nothing was touched.", do="Write it as postgresql://, which means psycopg 3."
-        ) from None
+        raise UsageError(what, do="Write it as postgresql://, which means psycopg 3.") from None
     except (ArgumentError, TypeError, ValueError) as error:  # what follows the ? in it
         raise UsageError(
             f"{plain_url(parsed)!r} can't be used: {reason(error, url)}.",
-            safe="Nothing was touched.",
             do="Correct the URL.",
         ) from None
 
@@ -177,7 +171,6 @@ def opened(engine: Engine) -> sa.Connection:
             raise
         raise UsageError(
             f"The engine for {plain_url(engine.url)} gives bytes for texts: its database is of SQL_ASCII ({error}).",
-            safe="Nothing was touched.",
             do="Make the engine with connect_args={'client_encoding': 'utf8'}, or give the URL.",
         ) from None
 

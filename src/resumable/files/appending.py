@@ -43,7 +43,7 @@ class Appending:
             self._flush()
 
     def close(self) -> None:
-        """Let go of the file and of its lock; bytes that wait are dropped."""
+        """Close the file, which frees its lock; bytes that wait are dropped."""
         fd, self._fd = self._fd, None
         self._buffer, self._waiting = [], 0
         if fd is not None:

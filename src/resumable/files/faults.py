@@ -1,4 +1,4 @@
-"""What can be wrong with a file that is being written, in our words."""
+"""The errors of a file that is being written, and the translation of the system's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def closed(target: Path, *, failed: bool) -> TargetError:
 
 
 def locked(target: Path) -> AlreadyRunning:
-    """The error for a partial file whose writer lives."""
+    """The error for a partial file that a live process writes."""
     return AlreadyRunning(
         f"Another process is writing {target}: it holds the lock on the partial file.",
         safe="Nothing was changed.",
@@ -67,7 +67,7 @@ def exists(target: Path) -> TargetExists:
 
 
 def lost(target: Path) -> TargetChanged:
-    """The error for a partial file that isn't there any more."""
+    """The error for a partial file that has disappeared."""
     return TargetChanged(
         f"The partial file of {target} is gone: {target.parent} no longer has the file that the run was writing.",
         safe="Nothing was changed.",

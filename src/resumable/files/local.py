@@ -16,18 +16,21 @@ from resumable.errors import SourceError
 from resumable.files.partial import PartialFile
 from resumable.files.place import IfExists
 
-__all__ = ["LOCAL", "LocalFile", "LocalPlace"]
+__all__ = ["LOCAL", "LocalFile", "LocalPlace", "file_path"]
+
+
+def file_path(path: str | os.PathLike[str]) -> str:
+    """The one path of a file to be written: it may be a link itself, but there is none on the way to it."""
+    folder, base = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), base)
 
 
 class LocalPlace:
     """See `Place`."""
 
     def address(self, path: str, *, write: bool = False) -> str:
-        """The file's one path; one that is written may be a link itself, but there is none on the way to it."""
-        if not write:
-            return os.path.realpath(path)
-        folder, base = os.path.split(os.path.abspath(path))
-        return os.path.join(os.path.realpath(folder), base)
+        """The file's one path."""
+        return file_path(path) if write else os.path.realpath(path)
 
     def open(self, path: str) -> LocalFile:
         """The file. Raises `SourceError` if it can't be read from any offset."""

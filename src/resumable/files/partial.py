@@ -2,13 +2,13 @@
 
 Laws kept here:
 
-* Nothing half-done in sight: bytes go to `.{target}.{run}.{claim}.partial`; publishing is one link() or rename().
+* Nothing unfinished is visible: bytes go to `.{target}.{run}.{claim}.partial`; publishing is one link() or rename().
 * The name carries the claim. Whoever takes a run over renames the partial first, so an older claim finds nothing
   to cut or publish. Its open descriptor still writes when it wakes: unless the `flock` proves the old writer dead,
   the committed bytes are copied to a new inode.
-* A file is known by its inode. What lies beyond the committed length is cut off, a shorter file is an error, and
-  never is one begun from zero in place of another.
-* What is found done needn't be durable: a publish or a removal that has happened already is synced again.
+* A file is recognized by its inode. What lies beyond the committed length is cut off. A shorter file is an error, and
+  a lost one is never begun again from zero.
+* A publish or a removal that has happened already may not be durable yet: it is synced again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class PartialFile(Appending):
             sync_folder(self.folder)
 
     def fence(self) -> None:
-        """Raises `Superseded` if a newer claim has a partial of the run: only what is older can be swept.
+        """Raise `Superseded` if a newer claim has a partial of the run: only what is older can be swept.
 
         It is its runner's, or was left when a clock was ahead of this one.
         """
@@ -115,11 +115,11 @@ class PartialFile(Appending):
                 except BaseException:
                     self.close()
                     raise
-                self.close()  # it was renamed under our hands: look again
+                self.close()  # somebody has just renamed it: look again
         return False
 
     def newest(self, length: int) -> int | None:
-        """The inode of the run's newest partial that holds `length` bytes: for when none could be recorded."""
+        """The inode of the run's newest partial of at least `length` bytes: for a caller that could record none."""
         fit = [f for f in self._names.all() if f.size >= length and not f.copy]  # a copy may be unfinished
         return max(fit, key=lambda f: f.claim).inode if fit else None
 
@@ -240,7 +240,7 @@ class PartialFile(Appending):
         return True
 
     def rename_copy(self) -> None:
-        """A copy takes the name of what it was copied from: `newest` finds only such."""
+        """Give a copy the name of what it was copied from: `newest` looks at no other names."""
         with translating("rename the partial file of", self.target):
             self._check()
             os.rename(self._path, self._names.own)

@@ -1,4 +1,4 @@
-"""What the file system is asked for when a file is put in its place."""
+"""Calls of the file system that put a file in its place: lock, write, copy, link, rename."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def inspect_target(target: Path, if_exists: IfExists) -> os.stat_result | None:
 
 
 def lock(fd: int) -> bool:
-    """Take the exclusive `flock`, if nobody holds it. The kernel gives it back when its holder dies."""
+    """Take the exclusive `flock`; False if somebody has it. The kernel frees it when its holder dies."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

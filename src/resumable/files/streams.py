@@ -1,4 +1,4 @@
-"""What a path means that is no file: standard input and output, pipes, `<(command)`.
+"""Paths that are no files: standard input and output, pipes, `<(command)`.
 
 Rows can be read again after a stop only from a file, and taken back after a crash only out of a file. Standard input
 that comes from a file (`< rows.csv`) is that file.
@@ -18,7 +18,7 @@ _STREAMS = re.compile(r"-|/dev/(?:std(?:in|out|err)|fd/[0-9]+)|/proc/(?:self|[0-
 
 
 def file_to_read(path: str | os.PathLike[str]) -> str:
-    """The file that is meant, by its real path; `-` is standard input. A stream keeps its name, to be refused by it."""
+    """The real path of the file; `-` is standard input. A stream keeps its name, for the message that refuses it."""
     name = os.fspath(path)
     if not _STREAMS.fullmatch(name):
         return os.path.realpath(name)
@@ -37,6 +37,5 @@ def refuse_stream(path: str | os.PathLike[str], what: str) -> None:
     if _STREAMS.fullmatch(name) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UsageError(
             f"{what} is a file, and {name} is a pipe or a device: what has gone into it can't be taken back.",
-            safe="Nothing was touched.",
             do="Name a file, and send it on when it is there: `resumable ... rows.csv && cat rows.csv`.",
         )

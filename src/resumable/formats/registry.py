@@ -40,4 +40,4 @@ def find_format(path: str, name: str = "") -> Format:
         if form.name == name or (not name and ending in form.endings):
             return form
     what = f"format={name!r} is unknown." if name else f"The ending of {path} names no format."
-    raise UsageError(what, safe="Nothing was touched.", do=f"Use {' or '.join(map(repr, FORMATS))}.")
+    raise UsageError(what, do=f"Use {' or '.join(map(repr, FORMATS))}.")

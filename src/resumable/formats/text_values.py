@@ -1,4 +1,4 @@
-r"""Texts into values, and nothing altered on the way: which texts a type takes, which type a column of texts has.
+r"""Texts into values, without altering any: which texts a type takes, which type a column of texts has.
 
 Laws kept here:
 

@@ -53,7 +53,6 @@ def parse_type(text: str) -> pa.DataType:
         return pa.time32(match[1]) if match[1] in ("s", "ms") else pa.time64(match[1])
     raise UsageError(
         f"{text!r} is no column type.",
-        safe="Nothing was touched.",
         do="Use int64, float64, string, bool, date, time, timestamp, timestamptz, binary or decimal(p,s), p up to 76.",
     )
 

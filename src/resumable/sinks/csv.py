@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from resumable.errors import UsageError
 from resumable.files.place import IfExists
 from resumable.formats.csv.encoder import csv_encoder
-from resumable.formats.csv.options import usage_error
 from resumable.sinks.file import FileSink
 
 __all__ = ["CsvSink"]
@@ -31,6 +31,6 @@ class CsvSink(FileSink):
         spreadsheet_safe: bool = False,
     ) -> None:
         if if_exists not in ("fail", "replace"):
-            raise usage_error(f"if_exists={if_exists!r} is not for files.", "Say if_exists='fail' or 'replace'.")
+            raise UsageError(f"if_exists={if_exists!r} is not for files.", do="Say if_exists='fail' or 'replace'.")
         encoder = csv_encoder(delimiter=delimiter, header=header, null=null, spreadsheet_safe=spreadsheet_safe)
         super().__init__(path, encoder, title="CSV", if_exists=if_exists)

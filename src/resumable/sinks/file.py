@@ -12,16 +12,30 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from resumable.checkpoint import Checkpoint, Json
 from resumable.errors import Superseded
 from resumable.files.local import LOCAL
 from resumable.files.place import IfExists, Partial, Place
 from resumable.formats.protocols import Encoder, MakeEncoder
+from resumable.formats.registry import find_format
 from resumable.protocols import Batch, Claimant, Reject
 
-__all__ = ["FileSink", "FileWriter"]
+__all__ = ["FileSink", "FileWriter", "file_sink"]
+
+
+def file_sink(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "",
+    place: Place = LOCAL,
+    if_exists: IfExists = "fail",
+    **options: Any,
+) -> FileSink:
+    """A file of a registered format, by its name or by the path's ending; `options` are the format's."""
+    form = find_format(os.fspath(path), format)
+    return FileSink(path, form.encoder(**options), title=form.title, place=place, if_exists=if_exists)
 
 
 class FileSink:

@@ -1,6 +1,6 @@
-"""Rejected rows, kept in a JSON-lines file beside what another sink writes.
+"""Rejected rows, in a JSON-lines file beside what another sink writes.
 
-One object a line: `{"source", "row", "offset", "column", "reason", "text"}`; a line stands in the file exactly if its
+One object a line: `{"source", "row", "offset", "column", "reason", "text"}`; a line is in the file exactly if its
 row was left out of the target. `length`, where the source says it: the row's bytes from `offset` on. `text` is null where
 they are more than a megabyte.
 
@@ -10,8 +10,8 @@ Laws kept here:
   the inner sink commits as it commits everything.
 * The inner sink is opened first, and fences. Its word may be older than the newest partial file, so no inode can be
   recorded: the run's newest partial by claim that holds the committed length is the one.
-* The file gets its name when the run is completed and has rejects. One of an earlier run is never replaced, unless it
-  is empty: it would be the only trace of rows that were left out.
+* The file gets its name when the run is completed and has rejects. The file of an earlier run is never replaced, unless
+  it is empty: it may be the only trace of rows that were left out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["QuarantineSink"]
 
 
 class QuarantineSink:
-    """Wraps `sink`, which puts rows aside as the source may do too; `path` is where they are kept.
+    """Wraps `sink`, which puts rows aside as the source may do too; `path` is the file that they go to.
 
     `source` is what the lines name as their source.
     """
@@ -62,7 +62,7 @@ class QuarantineSink:
             file.fence()
             if not inner.last.is_decided:  # its word wins, where the store knows how another run has ended
                 if last.stage == "new" and inner.last.number == 1:
-                    _refuse(file.target)
+                    _refuse_existing(file.target)
                 try:
                     _recover(file, _length(inner.last))
                 except (TargetChanged, TargetError):
@@ -113,12 +113,12 @@ class _QuarantineWriter:
         refused = self._inner.write(batch)
         rejects = sorted((*batch.rejects, *refused), key=lambda reject: reject.row)
         if rejects:
-            self._keep(rejects)
+            self._append(rejects)
         return refused
 
     def sift(self) -> Iterator[tuple[Reject, ...]]:
         for part in sift(self._inner):
-            self._keep(part)
+            self._append(part)
             yield part
 
     def commit(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -134,7 +134,7 @@ class _QuarantineWriter:
         # Before the inner sink's: once that has said that all is over, nobody calls again.
         length = _length(self.last)
         if self.last.is_published and length:
-            self._name_it(length)
+            self._publish_rejects(length)
         self._file.sweep()
         self._inner.clean_up()
 
@@ -151,10 +151,10 @@ class _QuarantineWriter:
         self._file.close()
         self._inner.__exit__(kind, error, trace)
 
-    def _keep(self, rejects: Iterable[Reject]) -> None:
+    def _append(self, rejects: Iterable[Reject]) -> None:
         self._file.append(b"".join(_line(self._source, reject) for reject in rejects))
 
-    def _name_it(self, length: int) -> None:
+    def _publish_rejects(self, length: int) -> None:
         """Publish the rejects; may be redone by a session that finds the run completed and its file not yet named."""
         if not self._file.inode:
             inode = self._file.newest(length)
@@ -187,7 +187,7 @@ def _adopt(file: PartialFile, inode: int, length: int) -> None:
         file.rename_copy()
 
 
-def _refuse(target: Path) -> None:
+def _refuse_existing(target: Path) -> None:
     info = inspect_target(target, "replace")
     if info is not None and info.st_size:
         raise TargetExists(

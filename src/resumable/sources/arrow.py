@@ -103,7 +103,7 @@ class ArrowSource:
 
 
 class _Opened:
-    """A new stream from the callable, as a RecordBatchReader; closed when left."""
+    """A new stream from the callable, as a RecordBatchReader; leaving it closes the stream."""
 
     def __init__(self, make: Callable[[], Any] | None) -> None:
         assert make is not None
@@ -216,7 +216,7 @@ def _digest(part: pa.Table) -> str:
 def _hash(array: pa.Array, digest: Any) -> None:
     kind, t = array.type, pa.types
     digest.update(f"{kind} {len(array)} {array.null_count}".encode())
-    if array.null_count:  # what lies beneath a NULL is anybody's guess
+    if array.null_count:  # the bytes beneath a NULL may be anything
         _hash(array.is_valid(), digest)
         array = array.drop_null()
     if t.is_string(kind) or t.is_binary(kind):

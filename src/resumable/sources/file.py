@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -17,9 +17,23 @@ from resumable.files.fingerprint import content_difference, fingerprint
 from resumable.files.local import LOCAL
 from resumable.files.place import OpenFile, Place
 from resumable.formats.protocols import Decoder
+from resumable.formats.registry import find_format
 from resumable.protocols import Batch
 
-__all__ = ["FileSource"]
+__all__ = ["FileSource", "file_source"]
+
+
+def file_source(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "",
+    place: Place = LOCAL,
+    identity: Literal["sampled", "full"] = "sampled",
+    **options: Any,
+) -> FileSource:
+    """A file of a registered format, by its name or by the path's ending; `options` are the format's."""
+    decoder = find_format(os.fspath(path), format).decoder(**options)
+    return FileSource(path, decoder, place=place, identity=identity)
 
 
 class FileSource:

@@ -1,6 +1,6 @@
-"""Data in memory as an Arrow table; what Arrow would take for something else is refused, with the column's name.
+"""Data in memory as an Arrow table; what Arrow would alter is refused, with the column's name.
 
-What is looked at, since Arrow's conversions alter it without a word:
+Arrow's conversions alter these without a word, so they are checked here:
 
 * extension types: arrow.uuid, arrow.json and arrow.bool8 are understood; of any other, such as pandas' Period, only its
   author knows what its storage means

@@ -13,6 +13,7 @@ from typing import Any
 from resumable.checkpoint import Json
 from resumable.databases.keyset import Key, Relation
 from resumable.databases.protocols import Reader
+from resumable.databases.traits import Traits
 from resumable.errors import SourceError
 
 __all__ = ["Opened", "key_range", "not_unique", "refuse_duplicate_keys", "refuse_nulls", "rowids_changed", "shown"]
@@ -20,8 +21,9 @@ __all__ = ["Opened", "key_range", "not_unique", "refuse_duplicate_keys", "refuse
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A database that is being read: its reader, its connection in a transaction, what is read and by which key."""
+    """A database that is being read: what it is like, its reader, its connection in a transaction, what is read and by which key."""
 
+    traits: Traits
     reader: Reader
     driver: Any
     relation: Relation

@@ -33,21 +33,21 @@ from resumable.checkpoint import Json
 from resumable.databases import drivers
 from resumable.databases.driver_errors import translate
 from resumable.databases.identity import database_identity, table_identity
-from resumable.databases.keyset import Chunk, Key, Relation, UnreadableValue, choose, differences, is_query
+from resumable.databases.keyset import Key, Relation, choose, differences, is_query
 from resumable.databases.protocols import Database
 from resumable.databases.traits import error_code
 from resumable.databases.urls import connect, missing_file, opened, plain_url, reason
-from resumable.errors import BadRow, ResumableError, SourceChanged, SourceError, UsageError
+from resumable.errors import ResumableError, SourceChanged, SourceError, UsageError
 from resumable.protocols import Batch
 from resumable.sources.keyrange import (
     Opened,
     key_range,
-    not_unique,
     refuse_duplicate_keys,
     refuse_nulls,
     rowids_changed,
     shown,
 )
+from resumable.sources.sql_batches import batches, whole_number
 
 __all__ = ["SqlSource"]
 
@@ -84,13 +84,11 @@ class SqlSource:
         if not drivers.can_read(dialect.name, dialect.driver):
             raise UsageError(
                 f"Tables of {dialect.name} can't be read through {dialect.driver!r}.",
-                safe="Nothing was touched.",
                 do="Use sqlite:/// or postgresql:// (psycopg 3).",
             )
         if isinstance(self._engine.pool, SingletonThreadPool):
             raise UsageError(
                 "A SQLite database in memory is another one in each thread, and reading is done in a thread.",
-                safe="Nothing was touched.",
                 do="Use a file, or an engine made with poolclass=StaticPool.",
             )
 
@@ -109,11 +107,15 @@ class SqlSource:
         """Columns, key, and its range now. Raises `SourceError` for what isn't there, or can't be read on from."""
         with self._open() as at:
             refuse_nulls(at)
-            found = self._structure(at)
+            structure = self._structure(at)
             high = self._end(at)
-            low = at.reader.key_at(at.driver, at.relation, at.key, "") if high and _number(high) is not None else None
+            low = (
+                at.reader.key_at(at.driver, at.relation, at.key, "")
+                if high and whole_number(high) is not None
+                else None
+            )
             return {
-                **found,
+                **structure,
                 "low": low,
                 "high": high,
                 "estimated_rows": at.relation.estimated_rows,
@@ -159,7 +161,7 @@ class SqlSource:
             with contextlib.closing(
                 at.reader.rows(at.driver, at.relation, at.key, schema, where, parameters)
             ) as chunks:
-                yield from _batches(at, chunks, row, identity)
+                yield from batches(at, chunks, row, identity)
 
     def describe(self) -> str:
         """What is read, in which order, and what that promises."""
@@ -200,7 +202,7 @@ class SqlSource:
                 try:
                     relation = reader.relation(driver, self.what, self.schema_name)
                     key = self._named_key(database, driver, relation)
-                    yield Opened(reader, driver, relation, choose(relation, key))
+                    yield Opened(database.traits, reader, driver, relation, choose(relation, key))
                 finally:
                     with contextlib.suppress(Exception):  # a connection that broke has nothing left to end
                         driver.rollback()
@@ -217,7 +219,7 @@ class SqlSource:
             )
         if self.key is None:
             return None
-        hidden = [name for own in relation.keys if own.hidden for name in own.names]
+        hidden = [name for key in relation.keys if key.hidden for name in key.names]
         spelled = {same(name): name for name in (*hidden, *names)}
         if missing := [name for name in self.key if same(name) not in spelled]:
             raise SourceError(
@@ -245,70 +247,3 @@ class SqlSource:
         columns = [[column.name, column.declared] for column in at.relation.columns]
         what = at.relation.full or " ".join(self.what.split())
         return {"what": what, "columns": columns, "key": list(at.key.names)}
-
-
-# ------------------------------------------------------------------------------------------ batches
-
-
-def _batches(at: Opened, chunks: Iterator[Chunk], row: int, identity: dict[str, Json]) -> Iterator[Batch]:
-    """The chunks as batches; one is read ahead: only then is it known that its last row has no twin, or was the last."""
-    pending: Chunk | None = None
-    try:
-        for chunk in chunks:
-            if pending is not None:
-                if not at.key.proven and pending.last == chunk.first:
-                    raise not_unique(at.key, chunk.first)
-                yield _batch(pending, row, identity, end=False)
-                row += pending.rows.num_rows
-            if chunk.repeated is not None:
-                raise not_unique(at.key, None)
-            pending = chunk
-    except UnreadableValue as unreadable:
-        raise _bad(unreadable, at, row + (pending.rows.num_rows if pending is not None else 0)) from None
-    if pending is not None:
-        yield _batch(pending, row, identity, end=True)
-
-
-def _batch(chunk: Chunk, row: int, identity: dict[str, Json], *, end: bool) -> Batch:
-    count = row + chunk.rows.num_rows
-    fraction = 1.0 if end else _fraction(chunk.last, count, identity)
-    if not identity["key"]:
-        return Batch(chunk.rows, None, row + 1, fraction)
-    return Batch(chunk.rows, {"after": chunk.last, "row": count, "end": end}, row + 1, fraction)
-
-
-def _number(key: list[Json]) -> int | None:
-    first = key[0]
-    if isinstance(first, str) and first.lstrip("-").isascii() and first.lstrip("-").isdigit():
-        return int(first)
-    return first if isinstance(first, int) else None
-
-
-def _fraction(last: list[Json], count: int, identity: dict[str, Json]) -> float | None:
-    """By where the key is in its range, if it begins with a whole number; else by the database's guess of rows."""
-    if identity["low"] is not None:
-        low, now, high = (_number(key) for key in (identity["low"], last, identity["high"]))
-        if low is not None and now is not None and high is not None and low < high:
-            return min(max((now - low) / (high - low), 0.0), 0.999)
-    rows = identity["estimated_rows"]
-    return min(count / rows, 0.999) if rows else None
-
-
-# ------------------------------------------------------------------------------------------- errors
-
-
-def _bad(unreadable: UnreadableValue, at: Opened, rows: int) -> BadRow:
-    value = repr(unreadable.value)
-    key = f" at key {shown(unreadable.key)}" if isinstance(unreadable.key, tuple) and unreadable.key else ""
-    return BadRow(
-        f"Column {unreadable.column!r} of {at.relation.name}{key} holds {value[:80]}, which {unreadable.kind} can't hold as it is.",
-        row=rows + unreadable.index + 1,
-        column=unreadable.column,
-        safe="What was committed is safe; nothing was published.",
-        do=f"Correct the row, or read a query that makes text of it, with --key: select ..., {_as_text(unreadable.column)}.",
-    )
-
-
-def _as_text(column: str) -> str:
-    name = '"' + column.replace('"', '""') + '"'
-    return f"cast({name} as text) as {name}"

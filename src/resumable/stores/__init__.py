@@ -48,7 +48,6 @@ def open_store(where: str | os.PathLike[str] | CheckpointStore | None = None) ->
             return where
         raise UsageError(
             f"A {type(where).__name__} is no checkpoint store.",
-            safe="Nothing was touched.",
             do="Give a folder, a URL, or an object with load, names and swap.",
         )
     if not _URL.match(where):
@@ -71,7 +70,6 @@ def _folder(url: str) -> str:
     if parts.netloc not in ("", "localhost") or not parts.path or parts.query or parts.fragment:
         raise UsageError(
             f"{redact(url)!r} names no folder of this machine.",
-            safe="Nothing was touched.",
             do="Write it like file:///var/lib/runs or file:runs (%3F for ?, %23 for #).",
         )
     return unquote(parts.path)

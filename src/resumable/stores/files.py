@@ -50,7 +50,6 @@ class FileStore:
         if not named or "\0" in named:
             raise UsageError(
                 f"{named!r} can't be the name of a folder.",
-                safe="Nothing was touched.",
                 do="Name one, like .resumable.",
             )
         # Made absolute now: a program that changes its folder keeps its store.

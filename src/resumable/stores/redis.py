@@ -200,7 +200,6 @@ def _pool(parts: SplitResult, url: str) -> ConnectionPool:
 def _no_url(url: str) -> UsageError:
     return UsageError(
         f"{shown(url)!r} can't be used as the URL of a Redis.",
-        safe="Nothing was touched.",
         do="Write it like redis://user@host:6379/0?prefix=shop: (or rediss:// for TLS, with ssl_ca_certs=...); "
         "escape @ / ? # in a password as %40 %2F %3F %23.",
     )

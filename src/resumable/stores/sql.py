@@ -52,9 +52,7 @@ class SqlStore:
 
     def __init__(self, database: str | URL | Engine, table: str = "resumable_checkpoints") -> None:
         if not table or "\0" in table or len(table.encode()) > 63:
-            raise UsageError(
-                f"{table!r} can't be the name of a table.", safe="Nothing was touched.", do="Use 1 to 63 bytes of text."
-            )
+            raise UsageError(f"{table!r} can't be the name of a table.", do="Use 1 to 63 bytes of text.")
         self._engine = database if isinstance(database, Engine) else connect(_with_timeout(database))
         self._own = not isinstance(database, Engine)
         if self._own and self._engine.dialect.name == "sqlite":
@@ -258,7 +256,6 @@ def _with_timeout(database: str | URL) -> URL:
         if sqlite_file(url) is None:
             raise UsageError(
                 "A SQLite database in memory can't be a checkpoint store.",
-                safe="Nothing was touched.",
                 do="Name a file, sqlite:///runs.db, or use resumable.stores.MemoryStore().",
             )
         waits = {"timeout": str(LOCK_TIMEOUT)}

@@ -2,6 +2,7 @@
 
 from resumable.testing.checks import Inconclusive
 from resumable.testing.crashing import Crashed, Ended, Line, Process, crash, crash_points, deaths
+from resumable.testing.databases import DatabaseContract
 from resumable.testing.formats import FormatContract
 from resumable.testing.places import PlaceContract
 from resumable.testing.sinks import SinkContract
@@ -10,6 +11,7 @@ from resumable.testing.stores import StoreContract
 
 __all__ = [
     "Crashed",
+    "DatabaseContract",
     "Ended",
     "FormatContract",
     "Inconclusive",

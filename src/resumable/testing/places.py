@@ -11,7 +11,7 @@ from typing import Any
 from resumable.errors import AlreadyRunning, SourceError, Superseded, TargetChanged, TargetExists
 from resumable.files.place import Partial, Place
 from resumable.testing.checks import check, equal, refused, world
-from resumable.testing.place_trial import PlaceTrial, write
+from resumable.testing.place_scenario import PlaceScenario, write
 
 __all__ = ["PlaceContract"]
 
@@ -43,54 +43,54 @@ class PlaceContract:
 
     def test_bytes_are_read_from_any_offset(self) -> None:
         """As many as were asked for, fewer only at the end; the size is the file's."""
-        with self._trial() as trial:
-            trial.put(b"0123456789")
-            with trial.place.open(trial.path) as file:
+        with self._scenario() as scenario:
+            scenario.put(b"0123456789")
+            with scenario.place.open(scenario.path) as file:
                 equal(10, file.size, "The size")
                 for offset, length in ((0, 10), (3, 4), (8, 5), (10, 1), (20, 1), (0, 0)):
                     equal(b"0123456789"[offset : offset + length], file.read(offset, length), f"{length} at {offset}")
                 equal(file.version, json.loads(json.dumps(file.version)), "The version, through JSON")
-            equal(10, trial.place.size(trial.path), "`size`")
-            check(trial.place.address(trial.path), "`address` says nothing")
+            equal(10, scenario.place.size(scenario.path), "`size`")
+            check(scenario.place.address(scenario.path), "`address` says nothing")
 
     def test_a_file_that_is_not_there_is_an_error(self) -> None:
         """`SourceError`, and no size."""
-        with self._trial() as trial:
-            refused(SourceError, lambda: trial.place.open(trial.path), "Opening what isn't there")
-            equal(None, trial.place.size(trial.path), "The size of what isn't there")
+        with self._scenario() as scenario:
+            refused(SourceError, lambda: scenario.place.open(scenario.path), "Opening what isn't there")
+            equal(None, scenario.place.size(scenario.path), "The size of what isn't there")
 
     # ------------------------------------------------------------------------------------------------ writing
 
     def test_nothing_is_there_before_it_is_published(self) -> None:
         """Made durable again and again, and nobody sees it; published, it is there, whole, and once more is no harm."""
-        with self._trial() as trial:
-            file = trial.begin()
+        with self._scenario() as scenario:
+            file = scenario.begin()
             for _ in range(3):
                 write(file, b"more")
-            equal(None, trial.content(), "What is there before it is published")
+            equal(None, scenario.content(), "What is there before it is published")
             file.publish("fail")
             file.publish("fail")
-            equal(b"moremoremore", trial.content(), "What was published")
+            equal(b"moremoremore", scenario.content(), "What was published")
             check(file.is_published(file.state), "`is_published` says that nothing is there")
 
     def test_what_was_not_committed_is_cut_off(self) -> None:
         """Megabytes after the state that was saved last, made durable or not, are gone; going on gives the right file."""
         for durable in (True, False):
-            with self._trial() as trial:
-                file = trial.begin()
+            with self._scenario() as scenario:
+                file = scenario.begin()
                 state = write(file, b"committed,")
                 file.append(FLOOD)
                 if durable:
                     file.sync()
                 file.close()
-                file = trial.again(2, state)
+                file = scenario.again(2, state)
                 file.sweep(keep=True)
                 state = write(file, b"and ")
                 file.close()
-                file = trial.again(3, state)
+                file = scenario.again(3, state)
                 write(file, b"more")
                 file.publish("fail")
-                equal(b"committed,and more", trial.content(), "What was published")
+                equal(b"committed,and more", scenario.content(), "What was published")
 
     def test_an_older_claim_changes_nothing(self) -> None:
         """A writer that was taken over: `sync` and `publish` are `Superseded`, and nothing that it does shows."""
@@ -101,10 +101,10 @@ class PlaceContract:
             "discard": lambda file: file.discard(),
         }
         for name, act in acts.items():
-            with self._trial() as trial:
-                older = trial.begin()
+            with self._scenario() as scenario:
+                older = scenario.begin()
                 state = write(older, b"committed,")
-                newer = trial.again(2, state, takeover=True)
+                newer = scenario.again(2, state, takeover=True)
                 with suppress(Superseded):
                     older.append(FLOOD)
                 if name in ("sync", "publish"):
@@ -112,85 +112,85 @@ class PlaceContract:
                 else:
                     act(older)
                 older.close()
-                refused(Superseded, trial.file(1).fence, "`fence` under an older claim")
+                refused(Superseded, scenario.file(1).fence, "`fence` under an older claim")
                 write(newer, b"more")
                 newer.publish("fail")
-                equal(b"committed,more", trial.content(), f"What was published, after {name} under an older claim")
+                equal(b"committed,more", scenario.content(), f"What was published, after {name} under an older claim")
 
     def test_a_writer_that_lives_is_not_disturbed(self) -> None:
         """Without takeover: `AlreadyRunning`, and it goes on."""
-        with self._trial() as trial:
-            file = trial.begin()
+        with self._scenario() as scenario:
+            file = scenario.begin()
             state = write(file, b"one,")
-            refused(AlreadyRunning, lambda: trial.again(2, state), "Opening what somebody writes")
+            refused(AlreadyRunning, lambda: scenario.again(2, state), "Opening what somebody writes")
             write(file, b"two")
             file.publish("fail")
-            equal(b"one,two", trial.content(), "What was published")
+            equal(b"one,two", scenario.content(), "What was published")
 
     def test_an_opening_that_is_undone_leaves_what_was_there(self) -> None:
         """A new file is gone; of one that was taken over, the committed bytes are found by the next."""
-        with self._trial() as trial:
-            before = trial.image()
-            trial.begin().discard()
-            equal(before, trial.image(), "What is there after a beginning that was undone")
-            file = trial.begin(2)
+        with self._scenario() as scenario:
+            before = scenario.image()
+            scenario.begin().discard()
+            equal(before, scenario.image(), "What is there after a beginning that was undone")
+            file = scenario.begin(2)
             state = write(file, b"committed")
-            trial.again(3, state, takeover=True).discard()
+            scenario.again(3, state, takeover=True).discard()
             file.close()
-            file = trial.again(4, state)
+            file = scenario.again(4, state)
             file.publish("fail")
-            equal(b"committed", trial.content(), "What was published")
+            equal(b"committed", scenario.content(), "What was published")
 
     def test_what_was_published_is_found_again(self) -> None:
         """Its writer died before it could say so: `recover` knows, and clearing up takes nothing of it away."""
         for if_exists in ("fail", "replace"):
-            with self._trial() as trial:
-                file = trial.begin()
+            with self._scenario() as scenario:
+                file = scenario.begin()
                 state = write(file, b"all")
                 file.publish(if_exists)
                 file.close()
-                file = trial.file(2)
+                file = scenario.file(2)
                 check(file.recover(state, takeover=False, complete=True), "`recover` doesn't find what was published")
                 file.sweep()
-                equal(b"all", trial.content(), "What is there after it was cleared")
+                equal(b"all", scenario.content(), "What is there after it was cleared")
 
     def test_bytes_that_are_lost_are_no_new_beginning(self) -> None:
         """Cleared away, or the state of something else: `TargetChanged`."""
-        with self._trial() as trial:
-            file = trial.begin()
+        with self._scenario() as scenario:
+            file = scenario.begin()
             state = write(file, b"committed")
             file.close()
-            trial.file(2).sweep()
+            scenario.file(2).sweep()
             for what, lost in (("what is lost", state), ("another kind of target", {"table": "t"})):
-                again = lambda lost=lost: trial.again(3, lost)  # noqa: E731
+                again = lambda lost=lost: scenario.again(3, lost)  # noqa: E731
                 refused(TargetChanged, again, f"Recovering {what}")
 
     def test_a_file_that_is_there_is_replaced_only_if_told(self) -> None:
         """By "fail" it is refused at the beginning, and at the end if it came meanwhile; "replace" replaces it."""
-        with self._trial() as trial:
-            file = trial.begin()
+        with self._scenario() as scenario:
+            file = scenario.begin()
             write(file, b"mine")
-            trial.put(b"another's", run="another")
+            scenario.put(b"another's", run="another")
             refused(TargetExists, lambda: file.publish("fail"), "Publishing over a file that came meanwhile")
-            refused(TargetExists, lambda: trial.file(1, "third").create("fail"), "Beginning where a file is")
-            equal(b"another's", trial.content(), "What is there")
+            refused(TargetExists, lambda: scenario.file(1, "third").create("fail"), "Beginning where a file is")
+            equal(b"another's", scenario.content(), "What is there")
             file.publish("replace")
-            equal(b"mine", trial.content(), "What replaced it")
+            equal(b"mine", scenario.content(), "What replaced it")
 
     def test_a_state_is_small_json(self) -> None:
         """It comes back as it was."""
-        with self._trial() as trial:
-            state = trial.begin().state
+        with self._scenario() as scenario:
+            state = scenario.begin().state
             text = json.dumps(state, allow_nan=False)
             equal(state, json.loads(text), "The state, written and read")
             check(len(text) < SMALL, f"The state has {len(text):,} bytes: every commit writes it")
-            check(trial.place.describe("fail"), "`describe` says nothing")
+            check(scenario.place.describe("fail"), "`describe` says nothing")
 
     @contextmanager
-    def _trial(self) -> Iterator[PlaceTrial]:
+    def _scenario(self) -> Iterator[PlaceScenario]:
         with world() as folder:
             place = self.place(folder)
-            trial = PlaceTrial(place, self.path(folder), lambda: self.image(place, folder))
-            yield trial
-            for file in trial.files:
+            scenario = PlaceScenario(place, self.path(folder), lambda: self.image(place, folder))
+            yield scenario
+            for file in scenario.files:
                 file.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resumable.databases.executor import Executor
+from resumable.databases.postgresql.types import POSTGRESQL_TYPES
 from resumable.databases.relations import Column, Features, Foreign, Referrer, Table, Unique
 from resumable.databases.types import arrow_type, declared_type
 
@@ -109,15 +110,15 @@ class PostgresqlCatalog:
             "SELECT tablename FROM pg_tables WHERE schemaname = :schema AND starts_with(tablename, :prefix)"
             " AND pg_has_role(tableowner, 'USAGE')"
         )
-        return [name for (name,) in c.sql(query, schema=c.beside, prefix=prefix)]
+        return [name for (name,) in c.sql(query, schema=c.own_schema, prefix=prefix)]
 
     def describe(self, c: Executor, name: str) -> Table:
         return _describe(c, name)
 
     def features(self, c: Executor, name: str) -> Features:
-        here: dict[str, Any] = {"t": name, "s": c.schema_of(name)}
-        x = c.sql(_STRUCTURE, **here).one()
-        dependents = [str(what) for (what,) in c.sql(_DEPENDENTS, **here)]
+        table: dict[str, Any] = {"t": name, "s": c.schema_of(name)}
+        x = c.sql(_STRUCTURE, **table).one()
+        dependents = [str(what) for (what,) in c.sql(_DEPENDENTS, **table)]
         if not x.own:
             dependents.append("another role that owns it")
         return Features(x.oid, {"columns": list(x.columns), "grants": x.acl}, tuple(dependents))
@@ -128,11 +129,11 @@ class PostgresqlCatalog:
 
 def _describe(c: Executor, name: str) -> Table:
     """The table, as the catalogs tell it."""
-    here: dict[str, Any] = {"t": name, "s": c.schema_of(name)}
+    table: dict[str, Any] = {"t": name, "s": c.schema_of(name)}
     columns = tuple(
         Column(
             name=x.attname,
-            type=arrow_type(declared_type(x.declared, "postgresql"), "postgresql"),
+            type=arrow_type(declared_type(x.declared, POSTGRESQL_TYPES), POSTGRESQL_TYPES),
             declared=x.declared,
             nullable=not x.required,
             filled=x.atthasdef or bool(x.attidentity),
@@ -140,15 +141,15 @@ def _describe(c: Executor, name: str) -> Table:
             generated=bool(x.attgenerated),
             words=_words(x.declared),
         )
-        for x in c.sql(_COLUMNS, **here)
+        for x in c.sql(_COLUMNS, **table)
     )
     primary: tuple[str, ...] = ()
     uniques = []
-    for x in c.sql(_UNIQUES, **here):
+    for x in c.sql(_UNIQUES, **table):
         primary = tuple(x.names) if x.indisprimary else primary
         uniques.append(Unique(tuple(x.names), immediate=x.indimmediate, nulls=x.nulls))
     foreign, referrers = [], []
-    for x in c.sql(_FOREIGN, **here):
+    for x in c.sql(_FOREIGN, **table):
         if x.outgoing and x.readable:
             foreign.append(Foreign(tuple(x.names), quoted(c, x.parent_schema, x.parent), tuple(x.parents), x.incoming))
         if x.incoming and not x.outgoing:

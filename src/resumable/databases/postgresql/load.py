@@ -25,6 +25,7 @@ from resumable.databases.executor import Executor
 from resumable.databases.inserting import savepoint
 from resumable.databases.postgresql.session import error_message
 from resumable.databases.postgresql.to_sql import copied, takes, unrepresentable
+from resumable.databases.postgresql.types import POSTGRESQL_TYPES
 from resumable.databases.relations import ROW, Column, Layout
 from resumable.databases.types import sql_type
 
@@ -97,5 +98,5 @@ def column_declarations(c: Executor, layout: Layout) -> list[str]:
 
 
 def _declaration(field: pa.Field) -> str:
-    kind: str = sql_type(field.type, "postgresql", field.name).compile(dialect=_DIALECT)
+    kind: str = sql_type(field.type, POSTGRESQL_TYPES, field.name).compile(dialect=_DIALECT)
     return kind

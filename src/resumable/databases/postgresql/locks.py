@@ -55,7 +55,7 @@ class PostgresqlLocks:
             name=name,
             staging=staging,
             schema=c.schema_of(name),
-            beside=c.beside,
+            beside=c.own_schema,
         ).all()
         holders = [f"backend {pid} of {user}{f' ({program})' if program else ''}" for pid, user, program in rows]
         return f"{', '.join(holders)} holds it" if holders else "it is free by now"

@@ -59,7 +59,7 @@ class PostgresqlPrivileges:
     def missing_for_run(self, c: Executor, layout: Layout) -> Refusal | None:
         """Why this user may not do what a new run needs."""
         table, name = layout.table, layout.table.name if layout.table else ""
-        found = [*_run(c, name, layout.mode)]
+        lacks = [*_run_lacks(c, name, layout.mode)]
         if table is not None:
             (at,) = _relations(c, _NAMED, name=name, s=c.schema)
             oid, columns = at.oid, layout.columns
@@ -67,22 +67,30 @@ class PostgresqlPrivileges:
                 if heirs := [f"{x.nspname}.{x.relname}" for x in _relations(c, _HEIRS, oid=oid)]:
                     why = f"{', '.join(heirs)} inherits from {name!r}, and a replace would delete its rows too"
                     return Refusal(why, "Use if_exists='append' or 'upsert', or another table.")
-                found += [lack for child in _relations(c, _REFERRERS, oid=oid) for lack in _on(c, child, ("SELECT",))]
+                lacks += [
+                    lack
+                    for child in _relations(c, _REFERRERS, oid=oid)
+                    for lack in _relation_lacks(c, child, ("SELECT",))
+                ]
             for sequence in _relations(c, _SUPPLIED, oid=oid, columns=columns):
-                found += _on(c, sequence, ("SELECT", "UPDATE"), "SEQUENCE")  # to move it on
+                lacks += _relation_lacks(c, sequence, ("SELECT", "UPDATE"), "SEQUENCE")  # to move it on
             for sequence in _relations(c, _DEFAULTS, oid=oid, columns=columns):
-                found += _on(c, sequence, ("USAGE",), "SEQUENCE", or_else="UPDATE")
-        return _told(c, found, name) if found else None
+                lacks += _relation_lacks(c, sequence, ("USAGE",), "SEQUENCE", or_else="UPDATE")
+        return _refusal(c, lacks, name) if lacks else None
 
     def missing_for_ledger(self, c: Executor, ledger: str, name: str, mode: str) -> Refusal | None:
         """Why this user may not use the ledger that is there; for a new run (`mode`) with all else that it would lack."""
-        there = _relations(c, _NAMED, name=ledger, s=c.beside)
-        found = [lack for at in there for lack in (*_schema(c, c.beside, "USAGE"), *_on(c, at, LEDGER))]
-        if not found:
+        relations = _relations(c, _NAMED, name=ledger, s=c.own_schema)
+        lacks = [
+            lack
+            for at in relations
+            for lack in (*_schema_lacks(c, c.own_schema, "USAGE"), *_relation_lacks(c, at, LEDGER))
+        ]
+        if not lacks:
             return None
         if mode:
-            found = [*_run(c, name, mode), *(lack for lack in found if "SCHEMA" not in lack.grant)]
-        return _told(c, found, name)
+            lacks = [*_run_lacks(c, name, mode), *(lack for lack in lacks if "SCHEMA" not in lack.grant)]
+        return _refusal(c, lacks, name)
 
     def missing_for_staging(self, c: Executor, staging: str) -> Refusal | None:
         """Why this user may not go on with a staging table that is there: only its owner can publish or drop it."""
@@ -107,9 +115,9 @@ class PostgresqlPrivileges:
 
     def schemas_with(self, c: Executor, ledger: str) -> list[str]:
         """The other schemas in which there is a table of that name that this user may read."""
-        found = _relations(c, "t.relname = :name AND n.nspname <> :s AND t.relkind = 'r' AND"
-            " has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')", name=ledger, s=c.beside)  # fmt: skip
-        return [at.nspname for at in found]
+        relations = _relations(c, "t.relname = :name AND n.nspname <> :s AND t.relkind = 'r' AND"
+            " has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(t.oid, 'SELECT')", name=ledger, s=c.own_schema)  # fmt: skip
+        return [at.nspname for at in relations]
 
 
 def no_usable_schema(c: Executor) -> Refusal | None:
@@ -118,30 +126,30 @@ def no_usable_schema(c: Executor) -> Refusal | None:
         "SELECT nspname FROM pg_namespace WHERE :one = 1 AND nspname = ANY(string_to_array(replace(replace("
         "current_setting('search_path'), '$user', current_user), '\"', ''), ', ')) ORDER BY 1"
     )
-    found = [lack for (schema,) in c.sql(query, one=1) for lack in _schema(c, schema, "USAGE")]
-    return _told(c, found, "") if found else None
+    lacks = [lack for (schema,) in c.sql(query, one=1) for lack in _schema_lacks(c, schema, "USAGE")]
+    return _refusal(c, lacks, "") if lacks else None
 
 
-def _run(c: Executor, name: str, mode: str) -> Iterator[Lack]:
+def _run_lacks(c: Executor, name: str, mode: str) -> Iterator[Lack]:
     """What a new run into `name` lacks."""
-    yield from _schema(c, c.beside, "USAGE", "CREATE")
-    there = _relations(c, _NAMED, name=name, s=c.schema)
-    if c.schema != c.beside:
-        yield from _schema(c, c.schema, "USAGE", *([] if there else ["CREATE"]))
-    for at in there:
-        yield from _on(c, at, TABLE.get(mode, ()))
+    yield from _schema_lacks(c, c.own_schema, "USAGE", "CREATE")
+    relations = _relations(c, _NAMED, name=name, s=c.schema)
+    if c.schema != c.own_schema:
+        yield from _schema_lacks(c, c.schema, "USAGE", *([] if relations else ["CREATE"]))
+    for at in relations:
+        yield from _relation_lacks(c, at, TABLE.get(mode, ()))
 
 
 def _relations(c: Executor, condition: str, **values: Any) -> list[Any]:
     return list(c.sql(f"{_FIND}{condition} ORDER BY 2, 3", **values))
 
 
-def _schema(c: Executor, schema: str | None, *rights: str) -> list[Lack]:
+def _schema_lacks(c: Executor, schema: str | None, *rights: str) -> list[Lack]:
     query = (
         "SELECT has_schema_privilege(n.oid, :right), pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE nspname = :s"
     )
-    found = [(right, *c.sql(query, right=right, s=schema).one()) for right in rights]
-    lack, owners = [right for right, held, _ in found if not held], [owner for _, _, owner in found]
+    answers = [(right, *c.sql(query, right=right, s=schema).one()) for right in rights]
+    lack, owners = [right for right, has_it, _ in answers if not has_it], [owner for _, _, owner in answers]
     if not lack:
         return []
     doing = "create tables in" if "CREATE" in lack else "use"
@@ -149,7 +157,9 @@ def _schema(c: Executor, schema: str | None, *rights: str) -> list[Lack]:
     return [Lack(f"may not {doing} schema {schema!r}", grant, owners[0])]
 
 
-def _on(c: Executor, at: Any, rights: Sequence[str], kind: str = "TABLE", *, or_else: str = "") -> list[Lack]:
+def _relation_lacks(
+    c: Executor, at: Any, rights: Sequence[str], kind: str = "TABLE", *, or_else: str = ""
+) -> list[Lack]:
     query = f"SELECT has_{kind.lower()}_privilege(CAST(:oid AS oid), :right)"
     end = f", {or_else}" if or_else else ""  # one that does as well
     lack = [right for right in rights if not c.sql(query, oid=at.oid, right=right + end).scalar()]
@@ -164,10 +174,10 @@ def _me(c: Executor) -> str:
     return c.quote(str(c.sql("SELECT current_user").scalar_one()))
 
 
-def _told(c: Executor, found: Sequence[Lack], name: str) -> Refusal:
-    owners = dict.fromkeys("the database's owner" if x.owner == "pg_database_owner" else x.owner for x in found)
-    do = f"Have it granted, by {' and '.join(owners)} or a superuser: {' '.join(x.grant for x in found)} Then run the same again"
-    closed = c.beside == c.schema and any("create tables" in x.what for x in found)
+def _refusal(c: Executor, lacks: Sequence[Lack], name: str) -> Refusal:
+    owners = dict.fromkeys("the database's owner" if x.owner == "pg_database_owner" else x.owner for x in lacks)
+    do = f"Have it granted, by {' and '.join(owners)} or a superuser: {' '.join(x.grant for x in lacks)} Then run the same again"
+    closed = c.own_schema == c.schema and any("create tables" in x.what for x in lacks)
     if closed and _relations(c, _NAMED, name=name, s=c.schema):  # a new table is made in that schema all the same
         do += "; or have staging and ledger in another schema: staging_schema=... (--staging-schema)"
-    return Refusal(f"the user {_me(c)} {' and '.join(x.what for x in found)}", f"{do}.")
+    return Refusal(f"the user {_me(c)} {' and '.join(x.what for x in lacks)}", f"{do}.")

@@ -27,7 +27,7 @@ class PostgresqlPublisher:
 
     def promote_staging(self, c: Executor, staging: str, name: str) -> None:
         home = c.quote(c.schema)
-        if c.beside != c.schema:
+        if c.own_schema != c.schema:
             c.sql(f"ALTER TABLE {c.qualified(staging)} SET SCHEMA {home}")
         c.sql(f"ALTER TABLE {home}.{c.quote(staging)} RENAME TO {c.quote(name)}")
 

@@ -30,6 +30,7 @@ from resumable.databases.keyset import (
 )
 from resumable.databases.postgresql.namespace import PostgresqlNamespace
 from resumable.databases.postgresql.traits import POSTGRESQL
+from resumable.databases.postgresql.types import POSTGRESQL_TYPES
 from resumable.databases.tables import full_name, locate
 from resumable.databases.types import arrow_type, declared_type
 from resumable.errors import SourceError
@@ -87,11 +88,11 @@ class PostgresqlReader:
             return Relation("the query", sql, self._columns(driver, sql), is_query=True)
         names = PostgresqlNamespace(lambda sql, *values: driver.execute(sql, values or None).fetchall())
         where = locate(POSTGRESQL, names, what, schema)
-        if where.schema is None or not where.there:
-            space = schema if schema is not None else None if where.table == what else where.schema
-            known = [name for (name,) in driver.execute(_NAMES, (space, space))]
+        if where.schema is None or not where.exists:
+            schema_name = schema if schema is not None else None if where.table == what else where.schema
+            tables = [name for (name,) in driver.execute(_NAMES, (schema_name, schema_name))]
             raise no_such_table(
-                where.table, known, "the database's search path" if space is None else f"schema {space!r}"
+                where.table, tables, "the database's search path" if schema_name is None else f"schema {schema_name!r}"
             )
         sql = f"{_quote(where.schema)}.{_quote(where.table)}"
         oid, whole, about = driver.execute(_TABLE, (sql,)).fetchone()
@@ -110,18 +111,19 @@ class PostgresqlReader:
         names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
         if not names:
             return ()
-        asked = ", ".join(f"pg_catalog.format_type({oid}, {mod})" for oid, mod in kinds)
-        return tuple(map(SourceColumn, names, driver.execute(f"SELECT {asked}").fetchone()))
+        declarations = ", ".join(f"pg_catalog.format_type({oid}, {mod})" for oid, mod in kinds)
+        return tuple(map(SourceColumn, names, driver.execute(f"SELECT {declarations}").fetchone()))
 
     def resolve_key(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
         """The key that the caller names."""
-        proven = any(set(own.names) == set(names) for own in relation.keys)
+        proven = any(set(key.names) == set(names) for key in relation.keys)
         return Key(names, tuple(map(_quote, names)), "given key", proven=proven)
 
     def schema(self, driver: Any, relation: Relation) -> pa.Schema:
         """Each column's type as the database has it, so that nothing has to be inferred."""
         return pa.schema(
-            (c.name, arrow_type(declared_type(c.declared, "postgresql"), "postgresql")) for c in relation.columns
+            (c.name, arrow_type(declared_type(c.declared, POSTGRESQL_TYPES), POSTGRESQL_TYPES))
+            for c in relation.columns
         )
 
     def bind(self, driver: Any, relation: Relation, key: Key, values: list[Json]) -> tuple[list[str], list[Any]]:
@@ -243,15 +245,15 @@ def _repeated(columns: list[pa.Array]) -> int | None:
 def _misfit(text: bytes, schema: pa.Schema, places: list[int]) -> UnreadableValue | None:
     """The first value that can't be read as its column's type, by halving each column that can't be read whole."""
     raw = _read(text, [pa.binary()] * len(schema))
-    found: tuple[int, int] | None = None
+    worst: tuple[int, int] | None = None
     for place, field in enumerate(schema):
         values = raw.column(place).to_pylist()
         first = next(failing_rows(0, len(values), partial(_failure, values, field)), None)
         if first is not None:
-            found = min(found or (first[0], place), (first[0], place))
-    if found is None:
+            worst = min(worst or (first[0], place), (first[0], place))
+    if worst is None:
         return None
-    index, place = found
+    index, place = worst
     key = tuple(raw.column(i)[index].as_py().decode(errors="replace") for i in places)
     value = raw.column(place)[index].as_py().decode(errors="replace")
     return UnreadableValue(index, schema.field(place).name, value, schema.field(place).type, key)

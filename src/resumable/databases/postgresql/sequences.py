@@ -51,8 +51,8 @@ class Counter:
 
 def sequences(c: Executor, name: str) -> list[Counter]:
     """The sequences behind the table's columns: identities, serials, and other defaults of nextval."""
-    found = c.sql(_SEQUENCES, t=name, s=c.schema_of(name))
-    return [Counter(column, quoted(c, schema, q), *rest) for column, schema, q, *rest in found]
+    rows = c.sql(_SEQUENCES, t=name, s=c.schema_of(name))
+    return [Counter(column, quoted(c, schema, q), *rest) for column, schema, q, *rest in rows]
 
 
 def move(c: Executor, sequence: Counter, staged: str) -> None:
@@ -68,7 +68,7 @@ def move(c: Executor, sequence: Counter, staged: str) -> None:
     # Whatever ALTER SEQUENCE says, it gives the transaction a copy of its own. Only the owner may; and whoever has
     # drawn from the sequence keeps it until their transaction ends: nobody shall queue behind us for long.
     if sequence.owned:
-        with contextlib.suppress(_Busy), _briefly(c):
+        with contextlib.suppress(_Busy), _short_wait(c):
             c.sql(f"ALTER SEQUENCE {sequence.name} INCREMENT BY {sequence.step}")
     c.sql(f"SELECT setval({_literal(sequence.name)}, v.value) {behind}").all()
 
@@ -78,7 +78,7 @@ class _Busy(Exception):
 
 
 @contextlib.contextmanager
-def _briefly(c: Executor) -> Iterator[None]:
+def _short_wait(c: Executor) -> Iterator[None]:
     """Raises `_Busy` soon where a lock can't be had; nothing is left of what was done."""
     wait = "SELECT set_config('lock_timeout', :wait, true)"
     try:

@@ -25,7 +25,6 @@ class PostgresqlSession:
         if not isinstance(c.raw, psycopg.Connection):
             raise UsageError(
                 f"The engine's driver is {c.engine.dialect.driver}, which has no COPY that fits.",
-                safe="Nothing was touched.",
                 do="Make the engine with postgresql+psycopg:// (psycopg 3).",
             )
         c.sa.detach()  # a dismissed connection must not be somebody else's meanwhile

@@ -52,11 +52,11 @@ def _number(column: pa.Array, declared: Column | None) -> Mask:
     usual = rf"^(?:0|-?[1-9]\d*)(?:\.{fraction})?$" if scale is None or scale >= 0 else "^0$"
     plain = pc.or_(pc.match_substring_regex(texts, usual), pc.match_substring_regex(texts, _SPECIAL))
     doubtful = texts.filter(pc.invert(plain)).drop_null().unique().to_pylist()
-    wrong = pa.array([text for text in doubtful if not _kept(text, scale)], pa.string())
+    wrong = pa.array([text for text in doubtful if not _keeps(text, scale)], pa.string())
     return pc.is_in(texts, value_set=wrong), f"isn't a number that {declared.declared} would keep as it is"
 
 
-def _kept(text: str, scale: int | None) -> bool:
+def _keeps(text: str, scale: int | None) -> bool:
     if not _NUMBER.fullmatch(text):
         return False
     try:
@@ -82,12 +82,12 @@ def _moment(column: pa.Array, declared: Column | None) -> Mask:
     """Texts in a column of dates that PostgreSQL might read otherwise than they are meant, or round off."""
     if declared is None or declared.type == pa.string() or not declared.words:
         return None
-    found = _MOMENT.fullmatch(declared.declared)
-    if found is None:
+    match = _MOMENT.fullmatch(declared.declared)
+    if match is None:
         return None
-    time = rf"[ T](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{{0,{found[2] or 6}}}0*)?)?"
-    zone = r"(?:Z|[+-]\d{2}(?::?\d{2})?)" if found[3] else ""
-    shape = rf"^(?:\d{{4}}-\d{{2}}-\d{{2}}{'' if found[1] == 'date' else time + zone}|-?infinity)$"
+    time = rf"[ T](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{{0,{match[2] or 6}}}0*)?)?"
+    zone = r"(?:Z|[+-]\d{2}(?::?\d{2})?)" if match[3] else ""
+    shape = rf"^(?:\d{{4}}-\d{{2}}-\d{{2}}{'' if match[1] == 'date' else time + zone}|-?infinity)$"
     return pc.invert(pc.match_substring_regex(column, shape)), f"isn't written as {declared.declared} is here"
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from resumable.databases.executor import Executor
 from resumable.databases.identifiers import SAME, fold
 from resumable.databases.relations import Column, Features, Foreign, Referrer, Table, Unique
-from resumable.databases.sqlite.traits import affinity, schema_table
+from resumable.databases.sqlite.traits import schema_table
+from resumable.databases.sqlite.types import SQLITE_TYPES, affinity
 from resumable.databases.types import arrow_type, declared_type
 
 __all__ = ["SqliteCatalog", "checks", "declaration"]
@@ -66,7 +67,7 @@ def _describe(c: Executor, name: str) -> Table:
         columns.append(
             Column(
                 name=column,
-                type=None if loose else arrow_type(declared_type(declared, "sqlite"), "sqlite"),
+                type=None if loose else arrow_type(declared_type(declared, SQLITE_TYPES), SQLITE_TYPES),
                 declared=declared or "",
                 nullable=not required,
                 default=default or "",

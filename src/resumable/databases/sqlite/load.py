@@ -1,6 +1,6 @@
 """Loading SQLite: many-row VALUES through the standard library's own connection.
 
-* Values are stored as resumable.databases.types says: dates and times as ISO text, booleans as 0 and 1, decimals as text
+* Values are stored as resumable.databases.sqlite.types says: dates and times as ISO text, booleans as 0 and 1, decimals as text
   for the column's affinity to take.
 * SQLite's types don't bind, so what they would alter is refused: NaN (kept as NULL), integers past 64 bits, decimals
   past 15 digits in a numeric column, text in a column that takes it for a number.
@@ -27,7 +27,7 @@ from resumable.databases.relations import ROW, Column, Layout
 from resumable.databases.sqlite.catalog import checks, declaration
 from resumable.databases.sqlite.session import error_message
 from resumable.databases.sqlite.to_sql import to_sql, unrepresentable
-from resumable.databases.sqlite.traits import affinity
+from resumable.databases.sqlite.types import SQLITE_TYPES, affinity
 from resumable.databases.types import sql_type
 
 __all__ = ["SqliteLoader", "create_table"]
@@ -125,7 +125,7 @@ def create_table(c: Executor, name: str, layout: Layout, *, staged: bool) -> Non
 
 
 def _declaration(field: pa.Field) -> str:
-    kind: str = sql_type(field.type, "sqlite", field.name).compile(dialect=_DIALECT)
+    kind: str = sql_type(field.type, SQLITE_TYPES, field.name).compile(dialect=_DIALECT)
     return kind
 
 

@@ -19,14 +19,14 @@ class SqliteNamespace:
         # `temp` is listed only once something is in it.
         # Not the PRAGMA itself: it tells the paths as well, which needn't be UTF-8.
         found = [str(row[0]) for row in ask("SELECT name FROM pragma_database_list")]
-        self._spaces = list(dict.fromkeys([*found, "main", "temp"]))
+        self._schemas = list(dict.fromkeys([*found, "main", "temp"]))
 
     def visible(self, name: str) -> tuple[str, str] | None:
-        found = ((space, self.find_table(space, name)) for space in self._spaces)
-        return next(((space, spelled) for space, spelled in found if spelled is not None), None)
+        found = ((schema, self.find_table(schema, name)) for schema in self._schemas)
+        return next(((schema, spelled) for schema, spelled in found if spelled is not None), None)
 
     def find_schema(self, schema: str) -> str | None:
-        return next((space for space in self._spaces if fold(space) == fold(schema)), None)
+        return next((attached for attached in self._schemas if fold(attached) == fold(schema)), None)
 
     def find_table(self, schema: str, name: str) -> str | None:
         query = f"SELECT name FROM {schema_table(schema)} WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE"

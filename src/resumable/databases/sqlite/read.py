@@ -32,6 +32,7 @@ from resumable.databases.keyset import (
 from resumable.databases.sqlite.namespace import SqliteNamespace
 from resumable.databases.sqlite.to_arrow import array, fits, natural
 from resumable.databases.sqlite.traits import SQLITE, schema_table
+from resumable.databases.sqlite.types import SQLITE_TYPES
 from resumable.databases.tables import full_name, locate
 from resumable.databases.traits import Traits
 from resumable.databases.types import arrow_type, declared_type
@@ -65,27 +66,36 @@ class SqliteReader:
             return Relation("the query", sql, _query_columns(driver, sql), is_query=True)
         names = SqliteNamespace(lambda sql, *values: driver.execute(sql, values).fetchall())
         where = locate(self._traits, names, what, schema)
-        if where.schema is None or not where.there:
-            space = schema if schema is not None else None if where.table == what else where.schema
-            known = _tables(driver, space)
-            raise no_such_table(where.table, known, "the database" if space is None else f"database {space!r}")
-        space, table = where.schema, where.table
-        sql = f"{_quote(space)}.{_quote(table)}"
-        info = driver.execute(f"PRAGMA {_quote(space)}.table_xinfo({_quote(table)})").fetchall()
+        if where.schema is None or not where.exists:
+            schema_name = schema if schema is not None else None if where.table == what else where.schema
+            tables = _tables(driver, schema_name)
+            raise no_such_table(
+                where.table, tables, "the database" if schema_name is None else f"database {schema_name!r}"
+            )
+        schema_name, table = where.schema, where.table
+        sql = f"{_quote(schema_name)}.{_quote(table)}"
+        info = driver.execute(f"PRAGMA {_quote(schema_name)}.table_xinfo({_quote(table)})").fetchall()
         columns = tuple(SourceColumn(name, declared) for _, name, declared, _, _, _, hidden in info if hidden != 1)
         plain = driver.execute(
-            f"SELECT 1 FROM {schema_table(space)} WHERE type = 'table' AND name = ?", (table,)
+            f"SELECT 1 FROM {schema_table(schema_name)} WHERE type = 'table' AND name = ?", (table,)
         ).fetchone()
-        keys = _keys(driver, space, table, info) if plain else ()
-        return Relation(table, sql, columns, keys, full=full_name(self._traits, space, fold(table)), note=where.note)
+        keys = _keys(driver, schema_name, table, info) if plain else ()
+        return Relation(
+            table, sql, columns, keys, full=full_name(self._traits, schema_name, fold(table)), note=where.note
+        )
 
     def resolve_key(self, driver: Any, relation: Relation, names: tuple[str, ...]) -> Key:
         """The key that the caller names."""
-        for own in relation.keys:
-            if sorted(own.names) == sorted(names) and own.proven:
-                terms = dict(zip(own.names, own.terms, strict=True))
+        for key in relation.keys:
+            if sorted(key.names) == sorted(names) and key.proven:
+                terms = dict(zip(key.names, key.terms, strict=True))
                 return Key(
-                    names, tuple(terms[name] for name in names), "given key", own.proven, own.hidden, own.schema_version
+                    names,
+                    tuple(terms[name] for name in names),
+                    "given key",
+                    key.proven,
+                    key.hidden,
+                    key.schema_version,
                 )
         return Key(names, tuple(map(_quote, names)), "given key")
 
@@ -152,7 +162,7 @@ def _quote(name: str) -> str:
 # ------------------------------------------------------------------------------------ tables and keys
 
 
-def _spaces(driver: Any, schema: str | None) -> list[str]:
+def _schemas(driver: Any, schema: str | None) -> list[str]:
     # Not the PRAGMA itself: it tells the paths as well, which needn't be UTF-8.
     spaces = [name for (name,) in driver.execute("SELECT name FROM pragma_database_list")]
     return [name for name in spaces if schema is None or fold(name) == fold(schema)]
@@ -160,17 +170,21 @@ def _spaces(driver: Any, schema: str | None) -> list[str]:
 
 def _tables(driver: Any, schema: str | None) -> list[str]:
     sql = "SELECT name FROM {} WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
-    return [name for space in _spaces(driver, schema) for (name,) in driver.execute(sql.format(schema_table(space)))]
+    return [
+        name
+        for schema_name in _schemas(driver, schema)
+        for (name,) in driver.execute(sql.format(schema_table(schema_name)))
+    ]
 
 
-def _keys(driver: Any, space: str, table: str, info: list[tuple[Any, ...]]) -> tuple[Key, ...]:
+def _keys(driver: Any, schema_name: str, table: str, info: list[tuple[Any, ...]]) -> tuple[Key, ...]:
     """Primary key, not-null unique keys, rowid: in this order."""
-    place = f"{_quote(space)}."
+    place = f"{_quote(schema_name)}."
     names = {row[0]: row[1] for row in info}
     not_null = {row[1] for row in info if row[3]}
     primary = [row[1] for row in sorted(info, key=lambda row: row[5]) if row[5]]
-    rowid = _rowid(driver, space, table, {fold(row[1]) for row in info})
-    own: list[Key] = []
+    rowid = _rowid(driver, schema_name, table, {fold(row[1]) for row in info})
+    primary_keys: list[Key] = []
     uniques: list[Key] = []
     for _, index, unique, origin, partial in driver.execute(f"PRAGMA {place}index_list({_quote(table)})").fetchall():
         parts = driver.execute(f"PRAGMA {place}index_xinfo({_quote(index)})").fetchall()
@@ -180,15 +194,15 @@ def _keys(driver: Any, space: str, table: str, info: list[tuple[Any, ...]]) -> t
         if origin == "pk":
             # A WITHOUT ROWID table keeps NULL out of its key; another, by an old mistake of SQLite's, doesn't.
             proven = rowid is None or not_null.issuperset(primary)
-            own.append(_key(columns[: len(primary)], "primary key", proven))
+            primary_keys.append(_key(columns[: len(primary)], "primary key", proven))
         elif not_null.issuperset(name for name, _ in columns):
             uniques.append(_key(columns, "unique key", True))
-    if primary and not own:  # INTEGER PRIMARY KEY is the rowid itself, and has no index
-        own.append(Key((primary[0],), (_quote(primary[0]),), "primary key", proven=True))
+    if primary and not primary_keys:  # INTEGER PRIMARY KEY is the rowid itself, and has no index
+        primary_keys.append(Key((primary[0],), (_quote(primary[0]),), "primary key", proven=True))
     if rowid is not None:
         (version,) = driver.execute(f"PRAGMA {place}schema_version").fetchone()  # VACUUM adds one
         uniques.append(Key((rowid,), (rowid,), "rowid", proven=True, hidden=True, schema_version=version))
-    return (*own, *uniques)
+    return (*primary_keys, *uniques)
 
 
 def _key(columns: list[tuple[str | None, str]], why: str, proven: bool) -> Key:
@@ -198,12 +212,12 @@ def _key(columns: list[tuple[str | None, str]], why: str, proven: bool) -> Key:
     return Key(names, terms, why, proven)
 
 
-def _rowid(driver: Any, space: str, table: str, taken: set[str]) -> str | None:
+def _rowid(driver: Any, schema_name: str, table: str, column_names: set[str]) -> str | None:
     """The name by which the rowid can be had; None in a WITHOUT ROWID table."""
     for name in ("rowid", "_rowid_", "oid"):
-        if name not in taken:
+        if name not in column_names:
             try:
-                driver.execute(f"SELECT {name} FROM {_quote(space)}.{_quote(table)} LIMIT 0")
+                driver.execute(f"SELECT {name} FROM {_quote(schema_name)}.{_quote(table)} LIMIT 0")
             except driver.OperationalError:
                 return None
             return name
@@ -214,8 +228,8 @@ def _query_columns(driver: Any, sql: str) -> tuple[SourceColumn, ...]:
     """A query's columns; a view that nobody else sees tells which of them come from a declared column."""
     names = [part[0] for part in driver.execute(f"SELECT * FROM {sql} LIMIT 0").description]
     # SQLite tells columns of one name apart by itself; whether it meant them so, only their author knows.
-    known = set(map(fold, names))
-    names = [re.sub(r":\d+$", "", name) if fold(name.rpartition(":")[0]) in known else name for name in names]
+    own_names = set(map(fold, names))
+    names = [re.sub(r":\d+$", "", name) if fold(name.rpartition(":")[0]) in own_names else name for name in names]
     declared = [""] * len(names)
     try:
         driver.execute(f"CREATE TEMP VIEW resumable_query AS SELECT * FROM {sql}")
@@ -231,10 +245,10 @@ def _query_columns(driver: Any, sql: str) -> tuple[SourceColumn, ...]:
 
 
 def _kind(declared: str, sample: tuple[Any, ...]) -> pa.DataType:
-    meant = declared_type(declared or "", "sqlite")
+    meant = declared_type(declared or "", SQLITE_TYPES)
     if isinstance(meant, sa.types.NullType) or (isinstance(meant, sa.Numeric) and _loose(meant)):
         return natural(sample)
-    kind = arrow_type(meant, "sqlite")
+    kind = arrow_type(meant, SQLITE_TYPES)
     for candidate in (kind, pa.timestamp("us", "UTC")) if pa.types.is_timestamp(kind) else (kind,):
         if fits(sample, candidate):
             return candidate
@@ -247,15 +261,15 @@ def _loose(meant: sa.types.TypeEngine[Any]) -> bool:
 
 def _chunk(columns: list[list[Any]], schema: pa.Schema, places: list[int], proven: bool) -> Chunk:
     keys = [columns[i] for i in places]
-    found: list[UnreadableValue] = []
+    unreadable_values: list[UnreadableValue] = []
     arrays: list[pa.Array] = []
     for values, field in zip(columns, schema, strict=False):  # a hidden key comes last
         try:
             arrays.append(array(values, field))
-        except UnreadableValue as misfit:
-            found.append(misfit)
-    if found:
-        bad = min(found, key=lambda misfit: misfit.index)
+        except UnreadableValue as unreadable:
+            unreadable_values.append(unreadable)
+    if unreadable_values:
+        bad = min(unreadable_values, key=lambda unreadable: unreadable.index)
         raise UnreadableValue(bad.index, bad.column, bad.value, bad.kind, tuple(values[bad.index] for values in keys))
     repeated = None
     if not proven:

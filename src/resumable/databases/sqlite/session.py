@@ -44,13 +44,11 @@ class SqliteSession:
         if not static and sqlite_file(c.engine.url.set(drivername=SQLITE.name)) is None:
             raise UsageError(
                 "A SQLite database in memory is gone with its connection.",
-                safe="Nothing was touched.",
                 do="Give a file, sqlite:///shop.db, or an Engine with poolclass=StaticPool.",
             )
         if not isinstance(c.raw, sqlite3.Connection):
             raise UsageError(
                 "Another SQLite than Python's own in one process loses commits.",
-                safe="Nothing was touched.",
                 do="Use the driver that sqlite:/// means (sqlite+pysqlite).",
             )
         if not static:

@@ -49,44 +49,44 @@ def array(values: _Values, field: pa.Field) -> pa.Array:
 
 def _convert(values: _Values, kind: pa.DataType) -> pa.Array:
     """Raises `ValueError` or an `ArrowException` unless each value is kept as it is."""
-    found = set(map(type, values)) - {type(None)}
+    types = set(map(type, values)) - {type(None)}
     t = pa.types
     if t.is_string(kind):
-        _only(found, {str, int, float})
-        if found <= {str}:
+        _only(types, {str, int, float})
+        if types <= {str}:
             return pa.array(values, kind)
         return pa.array([v if v is None or type(v) is str else repr(v) for v in values], kind)
     if t.is_decimal(kind):
-        _only(found, {str, int, float})
-        return _decimals(values, found, kind)
+        _only(types, {str, int, float})
+        return _decimals(values, types, kind)
     if t.is_binary(kind):
-        _only(found, {bytes})
+        _only(types, {bytes})
         return pa.array(values, kind)
     if t.is_integer(kind):
-        _only(found, {int})
+        _only(types, {int})
         return pa.array(values, kind)
     if t.is_floating(kind):
-        _only(found, {int, float})
+        _only(types, {int, float})
         return pa.array(values, kind)
     if t.is_boolean(kind):
-        _only(found, {int})
+        _only(types, {int})
         if not set(values) <= {0, 1, None}:
             raise ValueError("a boolean is 0 or 1")
         return pa.array(values, pa.int64()).cast(kind)
-    _only(found, {str})
+    _only(types, {str})
     return _moments(pa.array(values, pa.string()), kind)
 
 
-def _only(found: set[type], wanted: Iterable[type]) -> None:
-    if not found.issubset(wanted):
+def _only(types: set[type], wanted: Iterable[type]) -> None:
+    if not types.issubset(wanted):
         raise ValueError("a value of another type")
 
 
-def _decimals(values: _Values, found: set[type], kind: pa.DataType) -> pa.Array:
+def _decimals(values: _Values, types: set[type], kind: pa.DataType) -> pa.Array:
     """Decimals from text and integers, and from floats that are the nearest to a decimal of the type."""
     form = f"%.{kind.scale}f"
     texts = [v if v is None or type(v) is str else form % v if type(v) is float else str(v) for v in values]
-    if float in found and any(
+    if float in types and any(
         type(v) is float and float(text) != v for v, text in zip(values, texts, strict=True) if text is not None
     ):
         raise ValueError("more digits than its column declares")

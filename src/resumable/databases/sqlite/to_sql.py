@@ -1,4 +1,4 @@
-"""Values on their way into SQLite: what it would alter, and how it keeps the others (resumable.databases.types)."""
+"""Values on their way into SQLite: what it would alter, and how it keeps the others (resumable.databases.sqlite.types)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from resumable.databases.limits import Mask, first, no_time, years
 from resumable.databases.relations import Column
-from resumable.databases.sqlite.traits import affinity
+from resumable.databases.sqlite.types import EXACT_DIGITS, affinity
 
 __all__ = ["to_sql", "unrepresentable"]
 
@@ -26,9 +26,17 @@ def _altered(column: pa.Array, declared: Column | None) -> Mask:
     elif kind == pa.uint64():
         mask = pc.greater(column, pa.scalar(2**63 - 1, kind))
         why = "is past 64 bits, SQLite's greatest integer"
-    elif pa.types.is_decimal(kind) and kind.precision > 15 and declared and affinity(declared.declared) != "TEXT":
+    elif (
+        pa.types.is_decimal(kind)
+        and kind.precision > EXACT_DIGITS
+        and declared
+        and affinity(declared.declared) != "TEXT"
+    ):
         digits = ["" if v is None else format(abs(v), "f").replace(".", "").strip("0") for v in column.to_pylist()]
-        mask, why = pa.array([len(d) > 15 for d in digits]), "has more than 15 digits, which SQLite would round"
+        mask, why = (
+            pa.array([len(d) > EXACT_DIGITS for d in digits]),
+            "has more than 15 digits, which SQLite would round",
+        )
     return None if mask is None else (mask, why)
 
 

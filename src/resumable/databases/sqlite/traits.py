@@ -8,7 +8,7 @@ from resumable.databases.identifiers import fold
 from resumable.databases.tables import DEFAULT
 from resumable.databases.traits import Traits
 
-__all__ = ["SQLITE", "affinity", "schema_table"]
+__all__ = ["SQLITE", "schema_table"]
 
 SQLITE = Traits(
     name="sqlite",
@@ -25,15 +25,3 @@ SQLITE = Traits(
 def schema_table(schema: str) -> str:
     """The catalog of a schema, for SQL."""
     return "sqlite_temp_master" if fold(schema) == "temp" else f"{SQLITE.quote(schema)}.sqlite_master"
-
-
-def affinity(declared: str) -> str:
-    """How SQLite treats values in a column declared so (https://sqlite.org/datatype3.html, 3.1)."""
-    d = fold(declared)
-    if "int" in d:
-        return "INTEGER"
-    if "char" in d or "clob" in d or "text" in d:
-        return "TEXT"
-    if "blob" in d or not d or d == "any":
-        return "BLOB"
-    return "REAL" if "real" in d or "floa" in d or "doub" in d else "NUMERIC"

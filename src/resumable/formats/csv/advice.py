@@ -1,6 +1,6 @@
-"""What to do about a CSV file that can't be read as it was said to be: whole command-line options and arguments.
+"""What to do about a CSV file that can't be read with the given options: other options and arguments, to be copied.
 
-Each piece of advice is right when taken; tests take them. A guess is only offered where the file bears it out.
+Tests follow each piece of advice. A guess is only offered where the file confirms it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def header_advice(path: str, form: CsvFormat, names: Sequence[str], head: bytes)
     """What to do about a first line that can't be a header."""
     if before := _preamble(path, form, head):
         return before
-    mended = _mended(names)
-    if len(_words(mended)) > _LONG:
+    repaired = _repaired(names)
+    if len(_words(repaired)) > _LONG:
         return (
             "If this line is a row already, say header=False (--no-header): the columns are then c1, c2, ..., or what"
             f" names=[...] (--names) says. If it is the header, names=[...] (--names) replaces it, with a name for each of"
@@ -50,13 +50,15 @@ def header_advice(path: str, form: CsvFormat, names: Sequence[str], head: bytes)
         )
     plain = [f"c{i + 1}" for i in range(len(names))]
     row = f"header=False, names={plain!r} (--no-header --names {_words(plain)})"
-    return f"If this line is a row already, say {row}; if it is the header, {names_option(mended)}, which replaces it."
+    return (
+        f"If this line is a row already, say {row}; if it is the header, {names_option(repaired)}, which replaces it."
+    )
 
 
 def shape_advice(path: str, form: CsvFormat, head: bytes) -> str:
     """What to do about a row of too many or too few fields, where the file's head tells it; else ""."""
     for other in _DELIMITERS:
-        if other not in (form.dialect.delimiter, form.dialect.quote) and _even(_counts(head, form, other)):
+        if other not in (form.dialect.delimiter, form.dialect.quote) and _all_equal(_counts(head, form, other)):
             character = other.decode()
             return f"Its fields seem to be divided by {character!r}: say delimiter={character!r} (--delimiter {character!r})."
     return _preamble(path, form, head)
@@ -94,20 +96,20 @@ def _counts(head: bytes, form: CsvFormat, delimiter: bytes) -> list[int]:
     return [count for begin, end in whole[:_ROWS] if (count := dialect.count(head[begin:end]))]
 
 
-def _even(counts: list[int]) -> bool:
+def _all_equal(counts: list[int]) -> bool:
     return len(counts) > 1 and counts[0] > 1 and len({*counts}) == 1
 
 
-def _mended(names: Sequence[str]) -> list[str]:
+def _repaired(names: Sequence[str]) -> list[str]:
     """The names, with one for each column that has none, and none twice."""
-    taken, mended = set(names), list[str]()
+    taken, repaired = set(names), list[str]()
     for i, name in enumerate(names):
         base, n = name or f"column{i + 1}", 2
         new = base
-        while new in mended or (new != name and new in taken):
+        while new in repaired or (new != name and new in taken):
             new, n = f"{base}_{n}", n + 1
-        mended.append(new)
-    return mended
+        repaired.append(new)
+    return repaired
 
 
 def _words(names: Sequence[str]) -> str:

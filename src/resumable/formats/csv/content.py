@@ -1,4 +1,4 @@
-"""What a file is that is no CSV, told by its first bytes, and how its rows can be loaded all the same."""
+"""Files that are no CSV: recognized by their first bytes, and how their rows can be loaded all the same."""
 
 from __future__ import annotations
 

@@ -94,37 +94,40 @@ class Cutter:
 
     def _one_by_one(self, data: bytes, offset: int, length: int, *, final: bool) -> tuple[int, list[Spoiled]]:
         at, spoiled = 0, list[Spoiled]()
-        short = len(data) <= self.limit
         while at < min(length, len(data)) and len(spoiled) < _MOST:
-            if short and (ended := self._lines.match(data, at)) and ended.end() > at:
-                at = ended.end()
-                continue
+            if len(data) <= self.limit:
+                lines = self._lines.match(data, at)
+                if lines and lines.end() > at:
+                    at = lines.end()
+                    continue
             content, end = self._line_end(data, at, final=final)
             if not end:  # it isn't here
                 break
-            if end - at > self.limit:
-                spoiled.append(Spoiled(at, end, f"it is longer than {self.limit:,} bytes (max_record)"))
-            elif self._line.fullmatch(data, at, content):
-                at = end
-                continue
-            else:
-                what, stop = self._ahead(data, offset, end, final=final)
-                if what == "ends" and stop - at <= self.limit:
-                    if stop > len(data):
-                        break
-                    at = stop
-                    continue
-                if what == "stray" and stop - at <= self.limit:
-                    why = "it opens a quote, and the next quote, on a later line, stands in the middle of a field"
-                elif stop - at > self.limit:
-                    why = f"it opens a quote, and the record doesn't end within {self.limit:,} bytes (max_record)"
-                elif not what and offset + stop == self.size:
-                    why = "it opens a quote that is never closed: a stray quote, or the file was cut off"
-                else:
-                    break
+            stop, why = self._record(data, offset, at, (content, end), final=final)
+            if not stop:
+                break
+            if why:
                 spoiled.append(Spoiled(at, end, why))
-            at = end
+            at = stop
         return at, spoiled
+
+    def _record(self, data: bytes, offset: int, at: int, line: tuple[int, int], *, final: bool) -> tuple[int, str]:
+        """Where the record at `at` ends; or where its first line does, and why it is spoiled; 0 if more must be read."""
+        content, end = line
+        if end - at > self.limit:
+            return end, f"it is longer than {self.limit:,} bytes (max_record)"
+        if self._line.fullmatch(data, at, content):
+            return end, ""
+        what, stop = self._ahead(data, offset, end, final=final)
+        if stop - at > self.limit:
+            return end, f"it opens a quote, and the record doesn't end within {self.limit:,} bytes (max_record)"
+        if what == "ends":
+            return (stop, "") if stop <= len(data) else (0, "")
+        if what == "stray":
+            return end, "it opens a quote, and the next quote, on a later line, stands in the middle of a field"
+        if offset + stop == self.size:
+            return end, "it opens a quote that is never closed: a stray quote, or the file was cut off"
+        return 0, ""
 
     def _ahead(self, data: bytes, offset: int, at: int, *, final: bool) -> tuple[Literal["ends", "stray", ""], int]:
         """From inside quotes at `at`: where in `data` the record ends, or proves that its quote was a stray one.

@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resumable.checkpoint import Json
+from resumable.errors import UsageError
 from resumable.formats.checksums import checksum
 from resumable.formats.csv.bad_rows import refuse
 from resumable.formats.csv.cutter import Block
 from resumable.formats.csv.file import CsvFile
-from resumable.formats.csv.options import CsvOptions, csv_options, quoted_list, usage_error
+from resumable.formats.csv.options import CsvOptions, csv_options, quoted_list
 from resumable.formats.csv.parser import Parser, StringColumns
 from resumable.formats.protocols import ReadableFile
 from resumable.formats.text_values import infer
@@ -66,9 +67,9 @@ class CsvDecoder:
         csv = self._open(file)
         names, block, strings = self._sample(csv)
         if unknown := [name for name in options.columns if name not in names]:
-            raise usage_error(
+            raise UsageError(
                 f"columns= names {quoted_list(unknown)}, which {file.path} doesn't have.",
-                f"It has {quoted_list(names)}.",
+                do=f"It has {quoted_list(names)}.",
             )
         schema = pa.schema(
             typed_field(name, options.columns.get(name), expected.get(name), column)

@@ -19,9 +19,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resumable.errors import BadRow, TargetError
-from resumable.formats.csv.options import usage_error
-from resumable.formats.csv.to_text import all_bytes, as_text, has_text, plain_array, plain_type
+from resumable.arrow_types import plain_array
+from resumable.errors import BadRow, TargetError, UsageError
+from resumable.formats.csv.to_text import all_bytes, as_text, has_text, plain_type
 from resumable.formats.protocols import MakeEncoder
 from resumable.protocols import Batch
 
@@ -36,11 +36,11 @@ def csv_encoder(
 ) -> MakeEncoder:
     """What makes the encoders of one file, with the options of `CsvSink`. Raises `UsageError`."""
     if len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii() or delimiter == "\0":
-        raise usage_error(
-            f"{delimiter!r} can't be a delimiter.", "Use one ASCII character that isn't a quote or line end."
+        raise UsageError(
+            f"{delimiter!r} can't be a delimiter.", do="Use one ASCII character that isn't a quote or line end."
         )
     if any(c in null for c in f'"\r\n{delimiter}'):
-        raise usage_error(f"{null!r} can't stand for NULL.", "Use a word without quotes, delimiters and line ends.")
+        raise UsageError(f"{null!r} can't stand for NULL.", do="Use a word without quotes, delimiters and line ends.")
     return lambda schema, state: CsvEncoder(schema, delimiter, null, header=header, safe=spreadsheet_safe)
 
 
@@ -72,7 +72,7 @@ class CsvEncoder:
 
     def encode(self, batch: Batch) -> memoryview:
         """The batch's lines."""
-        columns = [plain_array(column) for column in batch.rows.columns]
+        columns = [plain_array(column, plain_type(column.type)) for column in batch.rows.columns]
         rows = pa.RecordBatch.from_arrays(columns, self._names)
         pieces = max(1, -(-rows.nbytes // PIECE))
         step = max(1, -(-rows.num_rows // pieces))

@@ -1,4 +1,4 @@
-"""Which encodings would read a file that isn't in the one that it was said to be in.
+"""Which encodings would read a file that its declared encoding can't read.
 
 An encoding is only named if it reads every byte that was looked at. With the extra `detect`, charset-normalizer's
 guess comes first.
@@ -39,7 +39,7 @@ _STRAY = re.compile("[\udc80-\udcff]")
 
 
 def encoding_advice(file: ReadableFile, field: bytes) -> str:
-    """What to say instead of the encoding that couldn't read `field`: to be read after "Begin anew with "; maybe ""."""
+    """What would read a file in which `field` can't be read, to follow "Begin anew with "; "" if nothing helps."""
     high, letters, strays = _survey(file)
     if letters > strays:
         return ""  # UTF-8, and a few bytes that aren't

@@ -6,12 +6,12 @@ A file that is shorter than it was is `SourceChanged`; one that is no CSV file, 
 
 from __future__ import annotations
 
-from resumable.errors import SourceChanged, SourceError
+from resumable.errors import SourceChanged, SourceError, UsageError
 from resumable.formats.csv.advice import HEAD, header_advice, is_numbers
 from resumable.formats.csv.content import BOM, foreign
 from resumable.formats.csv.cutter import LINE_END, Block, Cutter, Spoiled
 from resumable.formats.csv.encodings import encoding_advice
-from resumable.formats.csv.options import CsvFormat, quoted_list, usage_error
+from resumable.formats.csv.options import CsvFormat, quoted_list
 from resumable.formats.protocols import ReadableFile
 
 __all__ = ["CsvFile"]
@@ -42,9 +42,9 @@ class CsvFile:
             raise self._unreadable("is empty", "Check what wrote it; even a table without rows has a header.")
         fields = form.dialect.fields(record)
         if form.names is not None and len(form.names) != len(fields):
-            raise usage_error(
+            raise UsageError(
                 f"names= has {len(form.names)} names, and the first record of {self.path} has {len(fields)} fields.",
-                f"Give a name for each of the {len(fields)} columns.",
+                do=f"Give a name for each of the {len(fields)} columns.",
             )
         names = form.names or (self._header(fields) if form.header else [f"c{i + 1}" for i in range(len(fields))])
         return list(names), end if form.header else start

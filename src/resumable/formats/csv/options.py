@@ -24,7 +24,6 @@ __all__ = [
     "quoted_list",
     "single_bytes",
     "typed",
-    "usage_error",
 ]
 
 MAX_RECORD = 8 * 2**20
@@ -75,7 +74,7 @@ def csv_options(
     types = {name: _column_type(name, kind) for name, kind in (columns or {}).items()}
     one_of("on_bad_row", on_bad_row, "raise", "quarantine")
     if min(max_record, block_size, block_rows) < 1:
-        raise usage_error("max_record, block_size and block_rows are at least 1.", "Leave them out.")
+        raise UsageError("max_record, block_size and block_rows are at least 1.", do="Leave them out.")
     return CsvOptions(form, types, expected, on_bad_row, max_record, block_size, block_rows)
 
 
@@ -90,13 +89,15 @@ def csv_format(
     """The format that these arguments of `CsvSource` describe."""
     for what, byte in (("delimiter", delimiter), ("quote", quote)):
         if byte is not None and (len(byte) != 1 or not byte.isascii() or byte in "\r\n\0"):
-            raise usage_error(f"{what}={byte!r} is not one ASCII character.", "Give one, such as ',' ';' '|' or '\\t'.")
+            raise UsageError(
+                f"{what}={byte!r} is not one ASCII character.", do="Give one, such as ',' ';' '|' or '\\t'."
+            )
     if delimiter == quote:
-        raise usage_error(f"{delimiter!r} can't be both delimiter and quote.", "Give two characters, or quote=None.")
+        raise UsageError(f"{delimiter!r} can't be both delimiter and quote.", do="Give two characters, or quote=None.")
     named = None if names is None else _words("names", names)
     if named is not None and (len(set(named)) < len(named) or "" in named or not named):
-        raise usage_error(
-            f"names={list(named)!r} has an empty name or one twice.", "Give each column a name of its own."
+        raise UsageError(
+            f"names={list(named)!r} has an empty name or one twice.", do="Give each column a name of its own."
         )
     dialect = Dialect(delimiter.encode(), None if quote is None else quote.encode())
     return CsvFormat(dialect, _encoding(encoding), header, named, _words("null_values", null_values))
@@ -106,14 +107,14 @@ def _column_type(name: str, kind: str | pa.DataType) -> pa.DataType:
     """The type that was asked for, if texts can be read as it."""
     kind = parse_type(kind) if isinstance(kind, str) else kind
     if not isinstance(kind, pa.DataType) or not readable(kind):
-        raise usage_error(f"columns[{name!r}]={kind} is no type that a text can be read as.", "Read it as 'string'.")
+        raise UsageError(f"columns[{name!r}]={kind} is no type that a text can be read as.", do="Read it as 'string'.")
     return kind
 
 
 def one_of(what: str, value: str, *allowed: str) -> str:
     """The value, if it is allowed."""
     if value not in allowed:
-        raise usage_error(f"{what}={value!r} is unknown.", f"Use {' or '.join(repr(a) for a in allowed)}.")
+        raise UsageError(f"{what}={value!r} is unknown.", do=f"Use {' or '.join(repr(a) for a in allowed)}.")
     return value
 
 
@@ -137,14 +138,9 @@ def _said(column: str, kind: str) -> str:
     return f"columns={{{column!r}: {kind!r}}} (--columns {shlex.quote(f'{column}={kind}')})"
 
 
-def usage_error(what: str, do: str) -> UsageError:
-    """The error for arguments that make no sense."""
-    return UsageError(what, safe="Nothing was touched.", do=do)
-
-
 def _words(what: str, words: Sequence[str]) -> tuple[str, ...]:
     if isinstance(words, str) or not all(isinstance(word, str) for word in words):
-        raise usage_error(f"{what}={words!r} is not a list of texts.", f"Write {what}=['...', '...'].")
+        raise UsageError(f"{what}={words!r} is not a list of texts.", do=f"Write {what}=['...', '...'].")
     return tuple(words)
 
 
@@ -154,12 +150,12 @@ def _encoding(name: str) -> str:
     try:
         plain = codecs.lookup(name).name
     except LookupError:
-        raise usage_error(f"encoding={name!r} is unknown.", do.format("ENCODING")) from None
+        raise UsageError(f"encoding={name!r} is unknown.", do=do.format("ENCODING")) from None
     if plain in ("utf-8", "utf-8-sig"):
         return "utf-8"
     if not single_bytes(plain):
-        raise usage_error(
-            f"encoding={name!r} can't be read by byte offset.", do.format(plain.replace("_", "-").upper())
+        raise UsageError(
+            f"encoding={name!r} can't be read by byte offset.", do=do.format(plain.replace("_", "-").upper())
         )
     return plain
 

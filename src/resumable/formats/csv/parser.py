@@ -1,10 +1,10 @@
-"""A block of whole CSV records into rows: Arrow parses, and where it can't, the records are looked at one by one.
+"""Turns a block of whole CSV records into rows: Arrow parses; where it can't, records are checked one by one.
 
 Laws kept here:
 
 * Fields are split as `csv.reader` splits them (dialect.py), and become values by the law of text_values.py.
-* An unquoted field that reads like a word for NULL is NULL, a quoted one never is. Empty lines are no rows, except in
-  a file of one column, where an unquoted nothing is what a line has.
+* An unquoted field that equals a word for NULL is NULL, a quoted one never is. Empty lines are no rows, except in a
+  file of one column, where an empty line is a row with an empty field.
 * A row that doesn't fit is a `BadRecord`, never a row. Each row has at most one.
 """
 

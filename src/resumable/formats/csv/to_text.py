@@ -7,7 +7,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["all_bytes", "as_text", "has_text", "plain_array", "plain_type"]
+from resumable.arrow_types import plain
+
+__all__ = ["all_bytes", "as_text", "has_text", "plain_type"]
 
 
 def as_text(values: pa.Array) -> pa.StringArray:
@@ -72,26 +74,10 @@ def all_bytes(values: pa.Array) -> bytes:
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type without its encoding: text is `string`, bytes are `binary`, half floats are floats."""
+    """The type without its manner of storage (arrow_types.py); half floats are floats, extensions of text are text."""
     if isinstance(kind, pa.BaseExtensionType):
-        return plain_type(kind.storage_type) if pa.types.is_string(kind.storage_type) else kind
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return plain_type(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
-        return pa.binary()
-    return pa.float32() if pa.types.is_float16(kind) else kind
-
-
-def plain_array(values: pa.Array) -> pa.Array:
-    """The same values, of the plain type."""
-    if isinstance(values, pa.ExtensionArray):
-        values = values.storage
-    if pa.types.is_run_end_encoded(values.type):
-        values = pc.run_end_decode(values)
-    plain = plain_type(values.type)
-    return values if values.type == plain else pc.cast(values, plain)
+        return pa.string() if pa.types.is_string(kind.storage_type) else kind
+    return pa.float32() if pa.types.is_float16(kind) else plain(kind)
 
 
 def has_text(kind: pa.DataType) -> bool:

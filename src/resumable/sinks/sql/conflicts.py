@@ -23,7 +23,7 @@ class Conflict:
 
     columns: tuple[str, ...]
     query: str
-    said: str
+    message: str
     """Of several rows, with {} for them."""
     reason: str
     """Of one row, with {} for the other."""
@@ -59,13 +59,13 @@ def _conflicts(c: Connection, name: str, staged: str, layout: Layout, parents: s
 
 def _duplicate_keys(c: Connection, staged: str, unique: Unique) -> Conflict:
     """Rows of the input that share a unique key."""
-    keys, filled = key_terms(c, unique, "x."), ""
+    keys, not_null = key_terms(c, unique, "x."), ""
     if not unique.nulls:
-        filled = " WHERE " + " AND ".join(f"x.{c.quote(column)} IS NOT NULL" for column in unique.columns)
+        not_null = " WHERE " + " AND ".join(f"x.{c.quote(column)} IS NOT NULL" for column in unique.columns)
     # All under names of our own, which can't be those of the key's columns.
     named_keys = ", ".join(f"x.{c.quote(column)} AS k{at}" for at, column in enumerate(unique.columns))
-    found = (
-        f"SELECT {named_keys}, min(x.{ROW}) AS first, max(x.{ROW}) AS last FROM {staged} x{filled}"
+    duplicates = (
+        f"SELECT {named_keys}, min(x.{ROW}) AS first, max(x.{ROW}) AS last FROM {staged} x{not_null}"
         f" GROUP BY {', '.join(keys)} HAVING count(*) > 1"
     )
     match = _same(unique, key_terms(c, unique, "s."), [f"d.k{at}" for at in range(len(keys))])
@@ -73,7 +73,7 @@ def _duplicate_keys(c: Connection, staged: str, unique: Unique) -> Conflict:
     named = _names(unique.columns)
     return Conflict(
         unique.columns,
-        f"SELECT s.{ROW} AS n, {other} AS other FROM {staged} s JOIN ({found}) d ON {match}",
+        f"SELECT s.{ROW} AS n, {other} AS other FROM {staged} s JOIN ({duplicates}) d ON {match}",
         f"Rows of the source share the unique key ({named}): {{}}.",
         f"shares the unique key ({named}) with row {{}}",
         paired=True,
@@ -93,7 +93,7 @@ def _existing_keys(c: Connection, staged: str, target: str, unique: Unique) -> C
 
 def _missing_parents(c: Connection, staged: str, layout: Layout, key: Foreign, inside: str) -> Conflict:
     """Rows whose parent isn't there; `inside` are the staged rows that may be one."""
-    filled = " AND ".join(f"s.{c.quote(x)} IS NOT NULL" for x in key.columns)
+    not_null = " AND ".join(f"s.{c.quote(x)} IS NOT NULL" for x in key.columns)
     pairs = list(zip(key.parent_columns, key.columns, strict=True))
     match = " AND ".join(f"p.{c.quote(p)} = s.{c.quote(x)}" for p, x in pairs)
     parents = [key.parent] if not (key.own and layout.mode == "replace") else []
@@ -103,7 +103,7 @@ def _missing_parents(c: Connection, staged: str, layout: Layout, key: Foreign, i
     named, parent = _names(key.columns), key.parent.replace("{", "{{").replace("}", "}}")
     return Conflict(
         key.columns,
-        f"SELECT s.{ROW} AS n FROM {staged} s WHERE {filled} AND {absent}",
+        f"SELECT s.{ROW} AS n FROM {staged} s WHERE {not_null} AND {absent}",
         f"The foreign key ({named}) of {{}} refers to no row of {parent}.",
         f"its foreign key ({named}) refers to no row of {parent}",
     )

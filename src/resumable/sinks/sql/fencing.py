@@ -15,7 +15,7 @@ from resumable.errors import AlreadyRunning, ResumableError, Superseded, TargetE
 from resumable.protocols import Claimant
 from resumable.sinks.sql.ledger import NAME, Ledger, Row
 
-__all__ = ["STALE_AFTER", "WAIT", "fence", "locked_out", "superseded", "was_dropped"]
+__all__ = ["STALE_AFTER", "WAIT", "fence", "lock_own_row", "locked_out", "superseded", "was_dropped"]
 
 STALE_AFTER = 10.0
 """Seconds without a commit after which a runner that can't be asked is taken for dead."""
@@ -101,6 +101,14 @@ def _precondition(row: Row, claim: Claimant, last: Checkpoint) -> None:
             safe="Nothing was changed.",
             do="Use that store, wait for it, or fence it off with takeover (--takeover).",
         )
+
+
+def lock_own_row(ledger: Ledger, claim: Claimant) -> Row:
+    """The run's row, locked until the transaction ends. Raises `Superseded` unless it is under my claim."""
+    row = ledger.read(lock=True)
+    if row is None or row.claim != claim.id:
+        raise superseded(claim.run, row)
+    return row
 
 
 def superseded(run: str, row: Row | None) -> Superseded:

@@ -49,7 +49,7 @@ class Ledger:
         text, number = sa.Text(), sa.BigInteger()
         self.table = sa.Table(
             NAME,
-            sa.MetaData(schema=c.beside),
+            sa.MetaData(schema=c.own_schema),
             sa.Column("name", text, primary_key=True),
             sa.Column("epoch", number, nullable=False),
             sa.Column("token", text, nullable=False),
@@ -85,24 +85,24 @@ class Ledger:
             return None
         t = self.table.c
         query = sa.select(*t, (self._now - t.updated_at).label("idle")).where(t.name == self.run)
-        found = self.c.sa.execute(query.with_for_update() if lock else query).one_or_none()
-        if found is None:
+        row = self.c.sa.execute(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
             return None
         where = f"The ledger row of run {self.run!r} (table {NAME})"
         try:
-            owner = Owner(**json.loads(found.owner)) if found.owner else None
+            owner = Owner(**json.loads(row.owner)) if row.owner else None
         except (ValueError, TypeError) as error:
             raise CorruptCheckpoint(
                 f"{where} can't be read: its owner isn't JSON.", safe="Nothing was changed."
             ) from error
         return Row(
-            claim=ClaimId(found.epoch, found.token),
-            number=found.number,
-            checkpoint=Checkpoint.from_json(found.checkpoint, where),
-            backend=found.backend or "",
+            claim=ClaimId(row.epoch, row.token),
+            number=row.number,
+            checkpoint=Checkpoint.from_json(row.checkpoint, where),
+            backend=row.backend or "",
             owner=owner,
-            idle=found.idle,
-            store=found.store or "",
+            idle=row.idle,
+            store=row.store or "",
         )
 
     def add(self, claim: Claimant, checkpoint: Checkpoint) -> bool:
@@ -115,8 +115,8 @@ class Ledger:
 
     def transfer(self, row: Row, claim: Claimant, checkpoint: Checkpoint) -> bool:
         """Put my claim into the row that was read. False if it isn't that any more."""
-        held = self._where(row.claim, row.number)
-        return self._changed(sa.update(self.table).where(held).values(**self._values(claim, checkpoint)))
+        unchanged = self._where(row.claim, row.number)
+        return self._changed(sa.update(self.table).where(unchanged).values(**self._values(claim, checkpoint)))
 
     def write(self, claim: ClaimId, number: int, checkpoint: Checkpoint) -> bool:
         """Write the next checkpoint. False, and nothing changes, unless claim and number still hold."""
@@ -162,11 +162,11 @@ class Ledger:
         """The schema of another ledger that has a run of this name into this very table, as far as it can be read."""
         for schema in self.c.database.privileges.schemas_with(self.c, NAME):
             other = self.table.to_metadata(sa.MetaData(), schema=schema)
-            found = None
+            text = None
             with contextlib.suppress(ProgrammingError), self.c.reading():  # a table that isn't ours at all
-                found = self.c.sa.execute(sa.select(other.c.checkpoint).where(other.c.name == self.run)).scalar()
-            if found is not None:
-                state = Checkpoint.from_json(found, f"The ledger row of run {self.run!r} in schema {schema}").sink
+                text = self.c.sa.execute(sa.select(other.c.checkpoint).where(other.c.name == self.run)).scalar()
+            if text is not None:
+                state = Checkpoint.from_json(text, f"The ledger row of run {self.run!r} in schema {schema}").sink
                 if isinstance(state, dict) and (state.get("table"), state.get("schema")) == (table, self.c.schema):
                     return schema
         return None

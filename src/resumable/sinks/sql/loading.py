@@ -20,7 +20,7 @@ from resumable.databases.relations import Layout
 from resumable.errors import BadRow
 from resumable.protocols import Batch, Reject
 
-__all__ = ["Misfit", "bad_row", "cast", "growing", "numbered", "store", "without"]
+__all__ = ["Misfit", "bad_row", "cast", "increasing_numbers", "source_numbers", "store", "without_misfits"]
 
 MOST = 1000
 """Rows of one batch that may be refused by the database, at about 17 statements each."""
@@ -41,9 +41,9 @@ def cast(rows: pa.RecordBatch, layout: Layout, c: Connection) -> tuple[pa.Record
     columns, misfits = [], []
     for name, field, column in zip(rows.schema.names, layout.rows, rows.columns, strict=True):
         if column.type != field.type:
-            told = declared[field.name].declared if field.name in declared else str(field.type)
+            target_type = declared[field.name].declared if field.name in declared else str(field.type)
             column, bad = _cast(column, field.type)
-            misfits += [Misfit(i, f"doesn't fit into {told} without being altered", name) for i in bad]
+            misfits += [Misfit(i, f"doesn't fit into {target_type} without being altered", name) for i in bad]
         if unrepresentable := c.database.loader.unrepresentable(column, declared.get(field.name)):
             mask, why = unrepresentable
             mask = pc.fill_null(mask, False)
@@ -107,7 +107,7 @@ def _too_many(first: Misfit) -> BadRow:
     )
 
 
-def numbered(batch: Batch) -> Sequence[int]:
+def source_numbers(batch: Batch) -> Sequence[int]:
     """The source's numbers of the batch's rows: those that were put aside before are left out."""
     count = batch.rows.num_rows
     if not batch.rejects:
@@ -116,14 +116,14 @@ def numbered(batch: Batch) -> Sequence[int]:
     return [n for n in range(batch.row, batch.row + count + len(gone)) if n not in gone][:count]
 
 
-def growing(numbers: Sequence[int], after: int) -> Sequence[int]:
+def increasing_numbers(numbers: Sequence[int], after: int) -> Sequence[int]:
     """The numbers, which come `after` another; counted on from there where the source doesn't tell where it is."""
     if numbers and numbers[0] <= after:
         return range(after + 1, after + 1 + len(numbers))
     return numbers
 
 
-def without(
+def without_misfits(
     rows: pa.RecordBatch, misfits: list[Misfit], numbers: Sequence[int], rejects: list[Reject]
 ) -> tuple[pa.RecordBatch, Sequence[int]]:
     """The rest; the misfits become rejects, one a row."""

@@ -18,7 +18,7 @@ from resumable.protocols import Claimant
 from resumable.sinks.sql.ledger import Ledger
 from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.preflight import plan_load
-from resumable.sinks.sql.staging import make, staging_name
+from resumable.sinks.sql.staging import make_staging, staging_name
 
 __all__ = ["NewRun", "refuse_other_ledger", "written_schema"]
 
@@ -52,11 +52,11 @@ class NewRun:
             layout = plan_load(c, options, written_schema(last), previous if claim.restart else None)
         staging = staging_name(claim.run, claim.id)
         if layout.mode != "direct":
-            make(c, staging, layout)
+            make_staging(c, staging, layout)
         state = {
             "table": options.table,
             "schema": c.schema,
-            "beside": c.beside,
+            "beside": c.own_schema,
             "staging": options.table if layout.mode == "direct" else staging,
             "mode": layout.mode,
             "key": list(layout.key),

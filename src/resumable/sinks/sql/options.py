@@ -38,7 +38,7 @@ def resolve_table(c: Connection, options: TableOptions, run: str, last: Checkpoi
     assert then.schema is not None
     old = c.locate(then.table, then.schema)
     loaded = last.stage == "completed"
-    if old.there if loaded else not last.is_decided:
+    if old.exists if loaded else not last.is_decided:
         was, is_ = (full_name(c.traits, str(x.schema), x.table) for x in (then, now))
         back = f"For {was} say {then.table!r}, schema={then.schema!r} and name={run!r}. " if old.schema else ""
         raise TargetChanged(
@@ -53,7 +53,7 @@ def resolve_table(c: Connection, options: TableOptions, run: str, last: Checkpoi
 def as_begun(c: Connection, options: TableOptions, last: Checkpoint) -> TableOptions:
     """The options with the table spelled as the run began with it, if that is the same table."""
     then = _begun(last)
-    if then is None or not _same(c, then, Where(c.schema, options.table, there=False)):
+    if then is None or not _same(c, then, Where(c.schema, options.table, exists=False)):
         return options
     return _at(c, options, then)
 
@@ -68,7 +68,7 @@ def _begun(last: Checkpoint) -> Where | None:
     """The table that a run was begun into."""
     state = last.sink if last.is_begun else None
     # Before there were attached databases, the only one of SQLite had no name.
-    return Where(state["schema"] or DEFAULT["sqlite"], state["table"], there=False) if state else None
+    return Where(state["schema"] or DEFAULT["sqlite"], state["table"], exists=False) if state else None
 
 
 def _same(c: Connection, one: Where, other: Where) -> bool:

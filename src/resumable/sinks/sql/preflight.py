@@ -20,7 +20,7 @@ from resumable.databases.relations import AGE, ROW, WHY, Column, Layout, Mode, T
 from resumable.errors import TargetChanged, TargetError, TargetExists, UsageError
 from resumable.sinks.sql.ledger import NAME as LEDGER
 from resumable.sinks.sql.options import TableOptions
-from resumable.sinks.sql.published import holds_rows, irreplaceable, made_it
+from resumable.sinks.sql.published import holds_rows, was_made_by, why_irreplaceable
 
 __all__ = ["plan_load", "revalidate"]
 
@@ -36,8 +36,8 @@ def plan_load(c: Connection, options: TableOptions, schema: pa.Schema, restarts:
     _names(c, name, schema)
     kind = c.database.catalog.kind(c, name)
     may_replace = kind == "table" and staging and c.traits.transactional_ddl
-    made = restarts if restarts is not None and may_replace and made_it(c, name, restarts) else None
-    why = irreplaceable(c, name, made) if made is not None else ""
+    made = restarts if restarts is not None and may_replace and was_made_by(c, name, restarts) else None
+    why = why_irreplaceable(c, name, made) if made is not None else ""
     if kind and not (made and not why) and if_exists == "fail":
         raise TargetExists(
             f"There is a {kind} {name!r} already"
@@ -162,7 +162,7 @@ def _stored(schema: pa.Schema) -> pa.Schema:
 def _new(c: Connection, schema: pa.Schema, options: TableOptions) -> Layout:
     key, upsert = options.key, options.if_exists == "upsert"
     if missing := [k for k in key if k not in schema.names]:
-        _refuse(f"The key {_told(missing)} isn't a column of the source.", f"It has {_told(schema.names)}.")
+        _refuse(f"The key {_listed(missing)} isn't a column of the source.", f"It has {_listed(schema.names)}.")
     if upsert and not key:
         raise UsageError("An upsert into a new table needs a key.", safe=_NOTHING, do="Give key=['id'] or the like.")
     # In an upsert the last row of a key wins, in a new table as well: staging must take them all.
@@ -181,29 +181,31 @@ def _existing(table: Table, schema: pa.Schema, mode: Mode, key: tuple[str, ...],
     columns = {same(column.name): column for column in table.columns}
     if extra := [name for name in schema.names if same(name) not in columns]:
         _refuse(
-            f"Table {table.name!r} has no column {_told(extra)}; it has {_told([x.name for x in table.columns])}.",
+            f"Table {table.name!r} has no column {_listed(extra)}; it has {_listed([x.name for x in table.columns])}.",
             "Rename or leave out columns of the source, or add them to the table.",
         )
-    given = [columns[same(name)] for name in schema.names]
-    if computed := [column.name for column in given if column.generated]:
-        _refuse(f"Column {_told(computed)} is computed by the database.", "Leave it out of the source.")
-    rest = [column for column in table.columns if column not in given and not column.generated]
+    targets = [columns[same(name)] for name in schema.names]
+    if computed := [column.name for column in targets if column.generated]:
+        _refuse(f"Column {_listed(computed)} is computed by the database.", "Leave it out of the source.")
+    rest = [column for column in table.columns if column not in targets and not column.generated]
     if mode == "replace" and rest:
         _refuse(
-            f"Table {table.name!r} has {_told([x.name for x in rest])}, which the source hasn't: a replace needs the same columns.",
+            f"Table {table.name!r} has {_listed([x.name for x in rest])}, which the source hasn't: a replace needs the same columns.",
             "Add them to the source, or use if_exists='append'.",
         )
     if required := [column.name for column in rest if not column.nullable and not column.filled]:
-        _refuse(f"Column {_told(required)} must not be NULL, and the source doesn't have it.", "Add it to the source.")
-    kinds = [_kept(field, column, c) for field, column in zip(schema, given, strict=True)]
-    rows = pa.schema([pa.field(column.name, kind) for column, kind in zip(given, kinds, strict=True)])
+        _refuse(
+            f"Column {_listed(required)} must not be NULL, and the source doesn't have it.", "Add it to the source."
+        )
+    kinds = [_stored_type(field, column, c) for field, column in zip(schema, targets, strict=True)]
+    rows = pa.schema([pa.field(column.name, kind) for column, kind in zip(targets, kinds, strict=True)])
     keys = tuple(columns[same(k)].name if same(k) in columns else k for k in key)
     if absent := [k for k in keys if k not in rows.names]:
-        _refuse(f"The key {_told(absent)} isn't a column of both source and table.", "Give a key that is.")
+        _refuse(f"The key {_listed(absent)} isn't a column of both source and table.", "Give a key that is.")
     if mode == "upsert":
         keys = _key(table, keys, rows)
-        if fixed := [x.name for x in given if x.always and x.name not in keys]:
-            _refuse(f"Column {_told(fixed)} is GENERATED ALWAYS and can't be updated.", "Leave it out of the source.")
+        if fixed := [x.name for x in targets if x.always and x.name not in keys]:
+            _refuse(f"Column {_listed(fixed)} is GENERATED ALWAYS and can't be updated.", "Leave it out of the source.")
     return Layout(mode, rows, keys, table)
 
 
@@ -212,10 +214,10 @@ def _key(table: Table, key: tuple[str, ...], rows: pa.Schema) -> tuple[str, ...]
     if not key:
         _refuse(f"Table {table.name!r} has no primary key to upsert by.", "Give key=, columns with a unique index.")
     if absent := [k for k in key if k not in rows.names]:
-        _refuse(f"The source hasn't the key column {_told(absent)}.", "Add it to the source.")
+        _refuse(f"The source hasn't the key column {_listed(absent)}.", "Add it to the source.")
     if not any(set(u.columns) == set(key) and u.immediate for u in table.uniques):
         _refuse(
-            f"Table {table.name!r} has no unique index over {_told(key)}, without which an upsert has no meaning.",
+            f"Table {table.name!r} has no unique index over {_listed(key)}, without which an upsert has no meaning.",
             f"CREATE UNIQUE INDEX ON {table.name} ({', '.join(key)}), or give another key.",
         )
     return key
@@ -236,7 +238,7 @@ def _replaceable(c: Connection, table: Table) -> None:
             )
 
 
-def _kept(field: pa.Field, column: Column, c: Connection) -> pa.DataType:
+def _stored_type(field: pa.Field, column: Column, c: Connection) -> pa.DataType:
     """The type in which a source's column goes into a table's; refused where values could be altered."""
     source = _stored(pa.schema([field])).field(0).type
     verdict = c.database.loader.column_conflict(source, column)
@@ -255,6 +257,6 @@ def _kept(field: pa.Field, column: Column, c: Connection) -> pa.DataType:
     )
 
 
-def _told(names: object) -> str:
+def _listed(names: object) -> str:
     assert isinstance(names, (list, tuple))
     return ", ".join(repr(name) for name in names)

@@ -19,7 +19,7 @@ from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
 from resumable.errors import TargetChanged
 from resumable.protocols import Claimant
-from resumable.sinks.sql.fencing import superseded
+from resumable.sinks.sql.fencing import lock_own_row, superseded
 from resumable.sinks.sql.ledger import Ledger
 from resumable.sinks.sql.publishing import fill_new_table, refuse_existing
 
@@ -34,13 +34,13 @@ def promote(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, la
     if not state.get("promotes"):
         ready = _ready_name(staging)
         with c.transaction():
-            _lock(ledger, claim)
+            lock_own_row(ledger, claim)
             refuse_existing(c, name)
             if catalog.kind(c, ready):
                 c.sql(f"DROP TABLE {c.qualified(ready)}")
             c.database.publisher.create_table(c, ready, layout)
         with c.transaction():
-            _lock(ledger, claim)
+            lock_own_row(ledger, claim)
             fill_new_table(c, ready, staging, layout, rows)
             state = {**state, "promotes": ready}
             last = replace(last, sink=state)
@@ -48,7 +48,7 @@ def promote(c: Connection, ledger: Ledger, claim: Claimant, last: Checkpoint, la
                 raise superseded(claim.run, ledger.read())
     if catalog.kind(c, state["promotes"]):
         with c.transaction():
-            _lock(ledger, claim)
+            lock_own_row(ledger, claim)
             refuse_existing(c, name)
             c.database.publisher.promote_staging(c, state["promotes"], name)
     elif catalog.kind(c, name) != "table":
@@ -71,9 +71,3 @@ def _ready_name(staging: str) -> str:
     """Beside staging, under the same run and claim, so that it is swept like it."""
     rest, _, token = staging.rpartition("_")
     return f"{rest}_{hashlib.sha256(token.encode()).hexdigest()[:8]}"
-
-
-def _lock(ledger: Ledger, claim: Claimant) -> None:
-    row = ledger.read(lock=True)
-    if row is None or row.claim != claim.id:
-        raise superseded(claim.run, row)

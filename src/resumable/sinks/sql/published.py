@@ -15,86 +15,86 @@ from resumable.databases.connection import Connection
 from resumable.errors import TargetChanged
 from resumable.sinks.sql.ledger import NAME as LEDGER
 
-__all__ = ["holds_rows", "irreplaceable", "made_it", "remains", "still_there"]
+__all__ = ["holds_rows", "is_still_there", "published_table", "was_made_by", "why_irreplaceable"]
 
 
-def remains(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
+def published_table(c: Connection, name: str, *, made: bool) -> dict[str, Json]:
     """What to keep of the table that was just published, in the transaction that has published it.
 
     `made`: by the run itself, so that all rows in it are the run's.
     """
-    found = c.database.catalog.features(c, name)
+    features = c.database.catalog.features(c, name)
     return {
-        "table": found.identity,
+        "table": features.identity,
         "ledger": c.database.catalog.features(c, LEDGER).identity,
-        "structure": found.structure,
+        "structure": features.structure,
         "count": _count(c, name) if made else None,
-        "filled": _filled(c, name),
+        "filled": _has_rows(c, name),
     }
 
 
-def still_there(c: Connection, name: str, if_exists: str, held: Checkpoint) -> bool:
+def is_still_there(c: Connection, name: str, if_exists: str, completed: Checkpoint) -> bool:
     """Whether what the completed run `held` has published is there. Raises `TargetChanged` if something else is."""
     if c.database.catalog.kind(c, name) != "table":
         return False
-    left = (held.sink or {}).get("left")
-    if left is None:
+    remembered = (completed.sink or {}).get("left")
+    if remembered is None:
         return True
     # In a database that was dumped and restored everything has another identity, the ledger too.
-    found, here = c.database.catalog.features(c, name), c.database.catalog.features(c, LEDGER).identity
-    if found.identity != left["table"] and here == left["ledger"]:
+    features, ledger = c.database.catalog.features(c, name), c.database.catalog.features(c, LEDGER).identity
+    if features.identity != remembered["table"] and ledger == remembered["ledger"]:
         what = f"another table has the name {name!r} by now, with {_count(c, name):,} rows"
-    elif found.identity is None and (gone := _missing(c, name, held)):
+    elif features.identity is None and (missing := _missing(c, name, completed)):
         raise TargetChanged(
-            f"The run was completed with {held.rows:,} rows, but table {name!r} has no column {gone!r} by now.",
+            f"The run was completed with {completed.rows:,} rows, but table {name!r} has no column {missing!r} by now.",
             safe="Nothing was changed.",
             do="Bring the table back that was loaded, or drop this one: then the same call loads it anew.",
         )
-    elif left["filled"] and not _filled(c, name):
+    elif remembered["filled"] and not _has_rows(c, name):
         what = f"table {name!r} is empty by now"
     else:
         return True
     if if_exists != "fail":
         do = "A restart (--restart, pipeline.restart()) loads it again, into the table that is there."
-    elif not made_it(c, name, held) or irreplaceable(c, name, held):
+    elif not was_made_by(c, name, completed) or why_irreplaceable(c, name, completed):
         do = "A restart with if_exists='append' (--restart --if-exists append) loads it again, into the table that is there."
     else:
         do = "A restart (--restart, pipeline.restart()) loads it again."
     raise TargetChanged(
-        f"The run was completed with {held.rows:,} rows, but {what}.", safe="Nothing was changed.", do=do
+        f"The run was completed with {completed.rows:,} rows, but {what}.", safe="Nothing was changed.", do=do
     )
 
 
-def made_it(c: Connection, name: str, held: Checkpoint) -> bool:
+def was_made_by(c: Connection, name: str, completed: Checkpoint) -> bool:
     """Whether the completed run `held` made its table, and it was this one."""
-    state = held.sink or {}
+    state = completed.sink or {}
     return bool(state.get("left") and state["fresh"] and (state["table"], state["schema"]) == (name, c.schema))
 
 
-def irreplaceable(c: Connection, name: str, held: Checkpoint) -> str:
+def why_irreplaceable(c: Connection, name: str, completed: Checkpoint) -> str:
     """Why the table that `held` made may not be replaced as a whole by a restart of that run; "" if it may."""
-    left: dict[str, Any] = held.sink["left"]
-    found = c.database.catalog.features(c, name)
-    if found.identity != left["table"]:
+    remembered: dict[str, Any] = completed.sink["left"]
+    features = c.database.catalog.features(c, name)
+    if features.identity != remembered["table"]:
         return "it isn't the table that the completed run made"
-    if found.structure != left["structure"]:
+    if features.structure != remembered["structure"]:
         return "it was altered since the completed run made it"
-    if found.dependents:
-        return f"there are {', '.join(found.dependents)}"
+    if features.dependents:
+        return f"there are {', '.join(features.dependents)}"
     count = _count(c, name)
-    if count not in (0, left["count"]):
-        return f"it has {count:,} rows, and the completed run left {left['count']:,}"
+    if count not in (0, remembered["count"]):
+        return f"it has {count:,} rows, and the completed run left {remembered['count']:,}"
     return ""
 
 
-def holds_rows(c: Connection, name: str, held: Checkpoint) -> bool:
-    """Whether the table, as far as can be told, still has rows that the completed run `held` has put there."""
-    return c.database.catalog.features(c, name).identity == held.sink["left"]["table"] and _filled(c, name)
+def holds_rows(c: Connection, name: str, completed: Checkpoint) -> bool:
+    """Whether the table, as far as can be told, still has rows that the completed run `completed` has put there."""
+    return c.database.catalog.features(c, name).identity == completed.sink["left"]["table"] and _has_rows(c, name)
 
 
-def _missing(c: Connection, name: str, held: Checkpoint) -> str:
+def _missing(c: Connection, name: str, completed: Checkpoint) -> str:
     """A column that the completed run has filled and the table doesn't have; "" if there is none."""
-    schema = held.output_schema or held.schema
+    schema = completed.output_schema or completed.schema
     fold = c.traits.normalize_identifier
     there = {fold(column.name) for column in c.database.catalog.describe(c, name).columns}
     return next((column for column in (schema.names if schema else ()) if fold(column) not in there), "")
@@ -104,5 +104,5 @@ def _count(c: Connection, name: str) -> int:
     return int(c.sql(f"SELECT count(*) FROM {c.qualified(name)}").scalar_one())
 
 
-def _filled(c: Connection, name: str) -> bool:
+def _has_rows(c: Connection, name: str) -> bool:
     return c.sql(f"SELECT 1 FROM {c.qualified(name)} LIMIT 1").first() is not None

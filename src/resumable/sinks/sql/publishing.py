@@ -14,7 +14,7 @@ from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
 from resumable.errors import BadRow, TargetError, TargetExists
 from resumable.sinks.sql.conflicts import Conflict, conflicts
-from resumable.sinks.sql.published import irreplaceable
+from resumable.sinks.sql.published import why_irreplaceable
 
 __all__ = ["fill_new_table", "publish", "refuse_existing"]
 
@@ -54,10 +54,10 @@ def refuse_existing(c: Connection, name: str) -> None:
 
 
 def _count(c: Connection, staging: str, rows: int) -> None:
-    there = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
-    if there != rows:
+    count = c.sql(f"SELECT count(*) FROM {c.qualified(staging)}").scalar_one()
+    if count != rows:
         raise TargetError(
-            f"Staging table {staging!r} holds {there:,} rows, and {rows:,} were committed: something else changed it.",
+            f"Staging table {staging!r} holds {count:,} rows, and {rows:,} were committed: something else changed it.",
             safe="Nothing was published.",
             do="Begin anew (--restart, pipeline.restart()), or terminate the run.",
         )
@@ -80,10 +80,10 @@ class _Publishing:
         self.c.database.publisher.create_table(self.c, self.name, self.layout)
         self.fill()
 
-    def drop_replaced(self, held: Checkpoint) -> None:
+    def drop_replaced(self, completed: Checkpoint) -> None:
         """The table that an earlier run of this name has made goes, if it is still as that run left it."""
         self.c.database.locks.lock_exclusive(self.c, self.name)
-        if why := irreplaceable(self.c, self.name, held):
+        if why := why_irreplaceable(self.c, self.name, completed):
             raise TargetExists(
                 f"Table {self.name!r} can't be replaced as a whole any more: {why}.",
                 safe=_SAFE,
@@ -111,17 +111,17 @@ class _Publishing:
         for conflict in conflicts(self.c, self.name, self.staged, self.layout):
             later = " WHERE other < n" if conflict.paired else ""
             query = f"SELECT n{', other' if conflict.paired else ''} FROM ({conflict.query}) q{later}"
-            found = self.c.sql(f"{query} ORDER BY n LIMIT {SHOWN}").all()
-            if found:
-                self.refuse(conflict, found)
+            rows = self.c.sql(f"{query} ORDER BY n LIMIT {SHOWN}").all()
+            if rows:
+                self.refuse(conflict, rows)
 
-    def refuse(self, conflict: Conflict, found: list[tuple[int, ...]]) -> None:
+    def refuse(self, conflict: Conflict, rows: list[tuple[int, ...]]) -> None:
         """Raise `BadRow` for the rows found."""
-        rows = [f"row {n} has that of row {of[0]}" if of else f"row {n}" for n, *of in found]
-        told = ", ".join(rows) + (" and more" if len(found) == SHOWN else "")
+        named = [f"row {n} has that of row {of[0]}" if of else f"row {n}" for n, *of in rows]
+        listed = ", ".join(named) + (" and more" if len(rows) == SHOWN else "")
         raise BadRow(
-            conflict.said.format(told),
-            row=found[0][0],
+            conflict.message.format(listed),
+            row=rows[0][0],
             column=conflict.column,
             safe=_SAFE,
             do="Put the table right and run the same again, or put such rows aside (on_bad_row='quarantine', "

@@ -72,10 +72,10 @@ class Sifting:
         for part in rows.partitions(PART):
             taken += len(part)
             yield tuple(self._reject(*row) for row in part)
-        gone = c.sql(f"DELETE FROM {self._staged} WHERE {WHY} IS NOT NULL").rowcount
-        if gone != taken:
+        deleted = c.sql(f"DELETE FROM {self._staged} WHERE {WHY} IS NOT NULL").rowcount
+        if deleted != taken:
             raise TargetError(
-                f"Of staging table {self.staging!r} {gone:,} rows went, and {taken:,} were put aside: something else changed it.",
+                f"Of staging table {self.staging!r} {deleted:,} rows went, and {taken:,} were put aside: something else changed it.",
                 safe="All that was committed is safe.",
                 do="Run the same again.",
             )

@@ -76,14 +76,12 @@ class SqlSink:
         if if_exists not in ("fail", "replace", "append", "upsert") or on_bad_row not in ("raise", "quarantine"):
             raise UsageError(
                 f"if_exists={if_exists!r}, on_bad_row={on_bad_row!r}: one of them is unknown.",
-                safe="Nothing was touched.",
                 do="if_exists is 'fail', 'replace', 'append' or 'upsert'; on_bad_row is 'raise' or 'quarantine'.",
             )
         url = target.url if isinstance(target, Engine) else target
         if staging_schema is not None and resolved_url(url).get_backend_name() == "sqlite":
             raise UsageError(
                 "SQLite has no schemas to put staging into: staging_schema is for PostgreSQL.",
-                safe="Nothing was touched.",
                 do="Leave staging_schema (--staging-schema) out.",
             )
         self.target, self.schema, self.staging_schema = target, schema, staging_schema
@@ -122,10 +120,10 @@ class SqlSink:
 
     def _connect(self, last: Checkpoint) -> Connection:
         """A connection for the run. A SQLite file that isn't there is made only for a run that can be loaded."""
-        if self._missing():
+        if self._is_missing_file():
             if last.stage != "new":
-                return self._nothing()
-            with self._nothing() as c, c.errors("The table can't be laid out"), c.reading():
+                return self._empty_database()
+            with self._empty_database() as c, c.errors("The table can't be laid out"), c.reading():
                 plan_load(c, replace(self._options, table=c.where.table), written_schema(last))
         staging_schema = self.staging_schema
         if last.is_begun and isinstance(last.sink, dict):  # a run stays where it is, whatever is said now
@@ -139,7 +137,7 @@ class SqlSink:
 
         Each field's metadata tells how the column is `declared`, and which `words` it takes besides values of its type.
         """
-        if self.if_exists == "fail" or self._missing():
+        if self.if_exists == "fail" or self._is_missing_file():
             return {}
         with (
             Connection.open(self.target, self.schema, self.table) as c,
@@ -155,13 +153,13 @@ class SqlSink:
                 c.traits.normalize_identifier,
             )
 
-    def _missing(self) -> bool:
+    def _is_missing_file(self) -> bool:
         """Whether the target is a SQLite file that isn't there: connecting would make it."""
         if isinstance(self.target, Engine):  # it may attach others, which a schema may mean
             return not self.schema and "." not in self.table and bool(missing_file(self.target.url))
         return bool(missing_file(self.target))
 
-    def _nothing(self) -> Connection:
+    def _empty_database(self) -> Connection:
         """What a SQLite file that isn't there holds."""
         engine = sa.create_engine("sqlite://", poolclass=StaticPool)
         return Connection.open(engine, self.schema, self.table, dispose=True)
@@ -177,7 +175,7 @@ class SqlSink:
         }[self.if_exists]
         way = "by way of a staging table" if self._options.staging else "in plain view"
         ledger = f"; it and staging lie in schema {self.staging_schema!r}" if self.staging_schema else ""
-        where = self._look()
+        where = self._look_up()
         space = f" in schema {where.schema!r}" if where.schema is not None else ""
         note = f" Mind: {where.note}." if where.note else ""
         return (
@@ -187,15 +185,15 @@ class SqlSink:
 
     # ------------------------------------------------------------------------------------ which table it is
 
-    def _look(self) -> Where:
+    def _look_up(self) -> Where:
         """Which table a name with a dot means, as far as it can be looked up just now; no file is made for that."""
         if self.schema is not None or "." not in self.table:
-            return Where(self.schema, self.table, there=False)
-        if self._missing():
-            with self._nothing() as c:
+            return Where(self.schema, self.table, exists=False)
+        if self._is_missing_file():
+            with self._empty_database() as c:
                 return c.where
         try:
             with Connection.open(self.target, None, self.table) as c:
                 return c.where
         except ResumableError:
-            return Where(None, self.table, there=False, note="the database can't be asked what the dot means")
+            return Where(None, self.table, exists=False, note="the database can't be asked what the dot means")

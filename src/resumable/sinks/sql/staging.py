@@ -15,12 +15,12 @@ from resumable.checkpoint import ClaimId
 from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
 
-__all__ = ["make", "prefix", "staging_name", "sweep"]
+__all__ = ["make_staging", "staging_name", "staging_prefix", "sweep"]
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-def prefix(run: str) -> str:
+def staging_prefix(run: str) -> str:
     """What all staging tables of a run begin with."""
     return f"resumable_{hashlib.sha256(run.encode()).hexdigest()[:10]}_"
 
@@ -32,10 +32,10 @@ def staging_name(run: str, claim: ClaimId) -> str:
         epoch, digit = divmod(epoch, 36)
         digits = _DIGITS[digit] + digits
     token = hashlib.sha256(claim.token.encode()).hexdigest()[:8]
-    return f"{prefix(run)}{digits}_{token}"
+    return f"{staging_prefix(run)}{digits}_{token}"
 
 
-def make(c: Connection, staging: str, layout: Layout, check: Callable[[], object] = lambda: None) -> None:
+def make_staging(c: Connection, staging: str, layout: Layout, check: Callable[[], object] = lambda: None) -> None:
     """Make the staging table, unless it is there: its name carries the claim, so nobody else's can be.
 
     `check` comes first, in the same transaction, and may refuse.
@@ -53,7 +53,7 @@ def make(c: Connection, staging: str, layout: Layout, check: Callable[[], object
 
 def sweep(c: Connection, run: str, claim: ClaimId, keep: Collection[str | None] = ()) -> None:
     """Drop the run's staging tables that are no newer than the claim, but those to `keep`. In the caller's transaction."""
-    for name in c.database.catalog.tables(c, prefix(run)):
-        epoch = name.removeprefix(prefix(run)).partition("_")[0]
+    for name in c.database.catalog.tables(c, staging_prefix(run)):
+        epoch = name.removeprefix(staging_prefix(run)).partition("_")[0]
         if name not in keep and epoch.isalnum() and int(epoch, 36) <= claim.epoch:
             c.sql(f"DROP TABLE {c.qualified(name)}")

@@ -21,20 +21,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from resumable.checkpoint import Checkpoint
 from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
-from resumable.errors import ConnectionLost, ResumableError, TargetChanged, TargetError
+from resumable.errors import ConnectionLost, ResumableError, TargetError
 from resumable.protocols import Batch, Claimant, Reject
-from resumable.sinks.sql.fencing import superseded
-from resumable.sinks.sql.ledger import Ledger
-from resumable.sinks.sql.loading import bad_row, cast, growing, numbered, store, without
-from resumable.sinks.sql.new_run import written_schema
+from resumable.sinks.sql.fencing import lock_own_row, superseded
+from resumable.sinks.sql.ledger import Ledger, Row
+from resumable.sinks.sql.loading import bad_row, cast, increasing_numbers, source_numbers, store, without_misfits
 from resumable.sinks.sql.options import TableOptions
-from resumable.sinks.sql.preflight import revalidate
 from resumable.sinks.sql.promoting import promote
-from resumable.sinks.sql.published import remains, still_there
+from resumable.sinks.sql.published import is_still_there, published_table
 from resumable.sinks.sql.publishing import publish
 from resumable.sinks.sql.removing import mark_finished, remove, sweep_older
 from resumable.sinks.sql.sifting import Sifting
-from resumable.sinks.sql.staging import make
+from resumable.sinks.sql.target import TargetTable
 
 __all__ = ["SqlWriter"]
 
@@ -54,9 +52,7 @@ class SqlWriter:
         """A run that is open at `last`; `seen` is the checkpoint that the store knew, `layout` a new run's."""
         self._c, self._options, self._claim, self._seen, self.last = c, options, claim, seen, last
         self._ledger = Ledger(c, claim.run)
-        self._layout = layout
-        self._staging_ready = False
-        self._shape: object = None
+        self._target = TargetTable(c, options, claim.run, layout)
         self._rows = self._row = 0
         self._reload()
 
@@ -67,24 +63,24 @@ class SqlWriter:
         if not batch.rows.num_rows:
             return ()
         layout, c, strict = self._ready(), self._c, self._options.on_bad_row == "raise"
-        kept: Sequence[int] = numbered(batch)
+        row_numbers: Sequence[int] = source_numbers(batch)
         rejects: list[Reject] = []
         rows, misfits = cast(batch.rows, layout, c)
         if misfits and strict:
-            raise bad_row(min(misfits, key=lambda m: m.index), kept)
-        rows, kept = without(rows, misfits, kept, rejects)
-        numbers = growing(kept, self._row)
+            raise bad_row(min(misfits, key=lambda m: m.index), row_numbers)
+        rows, row_numbers = without_misfits(rows, misfits, row_numbers, rejects)
+        numbers = increasing_numbers(row_numbers, self._row)
         try:
             with c.errors("The rows can't be stored"):
                 c.begin()
                 with c.database.loader.savepoint(c, "resumable_batch", self._state["staging"], numbers):
                     misfits = store(c, self._state["staging"], layout, rows, numbers, all_misfits=not strict)
                     if misfits and strict:
-                        raise bad_row(misfits[0], kept)
+                        raise bad_row(misfits[0], row_numbers)
         except (TargetError, ConnectionLost):
             self._raise_if_superseded()
             raise
-        rows, _ = without(rows, misfits, kept, rejects)
+        rows, _ = without_misfits(rows, misfits, row_numbers, rejects)
         self._rows += rows.num_rows
         self._row = numbers[-1] if numbers else self._row
         return tuple(sorted(rejects, key=lambda r: r.row))
@@ -99,7 +95,7 @@ class SqlWriter:
             with c.errors("The rows can't be committed"):
                 c.begin()
                 if not checkpoint.is_decided:
-                    self._revalidate_if_changed()
+                    self._target.revalidate_if_changed(self.last)
                 written = self._ledger.write(self._claim.id, checkpoint.number - 1, mine)
                 if written:
                     c.commit()
@@ -121,8 +117,8 @@ class SqlWriter:
             sifting = Sifting(self._c, self._options.table, self._state["staging"])
 
             def mark() -> None:
-                self._refuse_if_superseded()
-                sifting.mark(self._revalidate(sifting.staging))
+                self._lock_row()
+                sifting.mark(self._target.revalidate(self.last, sifting.staging))
 
             self._retry_on_lock(mark)
             for part in sifting.taken():
@@ -140,17 +136,17 @@ class SqlWriter:
 
         def publish_once() -> None:
             nonlocal mine
-            row, now = self._ledger.read(lock=True), layout
-            if row is None or row.claim != self._claim.id or row.number != checkpoint.number - 1:
+            row, now = self._lock_row(), layout
+            if row.number != checkpoint.number - 1:
                 raise superseded(self._claim.run, row)
             if layout.table is not None:
-                self._revalidate(self._state["staging"])  # what isn't there can't be locked
+                self._target.revalidate(self.last, self._state["staging"])  # what isn't there can't be locked
                 self._c.database.publisher.lock_target(self._c, self._options.table, layout)
-                now = self._revalidate(self._state["staging"])
+                now = self._target.revalidate(self.last, self._state["staging"])
             if not by_rename:
                 publish(self._c, self._options.table, self._state["staging"], now, self._rows)
-            left = remains(self._c, self._options.table, made=self._state["fresh"])
-            mine = replace(mine, sink={**self._state, "left": left})
+            remembered = published_table(self._c, self._options.table, made=self._state["fresh"])
+            mine = replace(mine, sink={**self._state, "left": remembered})
             if not self._ledger.write(self._claim.id, checkpoint.number - 1, mine):
                 raise superseded(self._claim.run, row)
 
@@ -191,7 +187,7 @@ class SqlWriter:
     def is_published(self) -> bool:
         """See `Writer.is_published`."""
         with self._c.errors(f"Table {self._options.table!r} can't be looked at"), self._c.reading():
-            return self._is_same_table() and still_there(
+            return self._target.is_where_begun(self.last) and is_still_there(
                 self._c, self._options.table, self._options.if_exists, self.last
             )
 
@@ -229,62 +225,11 @@ class SqlWriter:
         self._reload()
 
     def _ready(self) -> Layout:
-        """The layout, and staging in its place: it may have been swept while nothing was in it."""
-        if self._staging_ready and self._layout is not None:
-            return self._layout
-        c, state = self._c, self._state
-        if not self._is_same_table():
-            raise TargetChanged(
-                f"Run {self._claim.run!r} was begun into {state['table']!r}, not {self._options.table!r}.",
-                safe="Nothing was changed.",
-                do="Give the run the same target, or another name.",
-            )
-        with c.errors("The target can't be looked at"), c.reading():
-            there = c.database.catalog.kind(c, state["staging"]) == "table"
-            if self._layout is None:
-                self._layout = self._revalidate(state["staging"] if there else None)
-        if not there:
-            if self._rows or state["mode"] == "direct":
-                raise TargetChanged(
-                    f"Table {state['staging']!r}, with {self._rows:,} rows of run {self._claim.run!r}, is gone.",
-                    safe="Nothing was published.",
-                    do="Restore it, or begin anew (--restart, pipeline.restart()).",
-                )
-            with c.errors("Staging can't be made"):
-                make(c, state["staging"], self._layout, self._refuse_if_superseded)
-        self._staging_ready = True
-        return self._layout
+        return self._target.ready(self.last, self._rows, self._lock_row)
 
-    def _is_same_table(self) -> bool:
-        """Whether the run was begun into this very table."""
-        state, c = self._state, self._c
-        return not state or (state["table"], state["schema"] or c.schema) == (self._options.table, c.schema)
-
-    def _revalidate(self, staging: str | None) -> Layout:
-        state, key = self._state, tuple(self._state["key"])
-        return revalidate(
-            self._c,
-            state["table"],
-            written_schema(self.last),
-            state["mode"],
-            key,
-            fresh=state["fresh"],
-            staging=staging,
-            replaces=self.last.previous if state["replaces"] else None,
-        )
-
-    def _revalidate_if_changed(self) -> None:
-        """Look at a table that was there again, once anything about it is another: it may be gone."""
-        if self._layout is not None and self._layout.table is not None:
-            shape = self._c.database.catalog.shape(self._c, self._options.table)
-            if shape != self._shape:
-                self._layout, self._shape = self._revalidate(self._state["staging"]), shape
-
-    def _refuse_if_superseded(self) -> None:
+    def _lock_row(self) -> Row:
         """The row is locked and mine: one that slept through the run must not make anything after it."""
-        row = self._ledger.read(lock=True)
-        if row is None or row.claim != self._claim.id:
-            raise superseded(self._claim.run, row)
+        return lock_own_row(self._ledger, self._claim)
 
     def _retry_on_lock(self, act: Callable[[], None]) -> None:
         # A table that is loaded in plain view may be in others' use: their connections aren't ours to end.

@@ -10,10 +10,10 @@ from resumable.checkpoint import ClaimId, Json
 from resumable.files.place import IfExists, Partial, Place
 from resumable.testing.checks import check
 
-__all__ = ["PlaceTrial", "write"]
+__all__ = ["PlaceScenario", "write"]
 
 
-class PlaceTrial:
+class PlaceScenario:
     """One path of a place, and the files that were opened there. `image` shows all there is."""
 
     def __init__(self, place: Place, path: str, image: Callable[[], object]) -> None:
