@@ -56,7 +56,16 @@ class Pipeline:
                 "A run's name is 1 to 200 printable characters; `every` and `reconnect` are seconds from 0 up.",
                 do="Give name='...', every=1.0, reconnect=300.",
             )
-        self.plan = Plan(source, sink, name, open_store(store), every, transform, definition or {}, reconnect)
+        self.plan = Plan(
+            source=source,
+            sink=sink,
+            name=name,
+            store=open_store(store),
+            every=every,
+            transform=transform,
+            definition=definition or {},
+            reconnect=reconnect,
+        )
         """What the run is made of."""
         self.name, self.store = name, self.plan.store
         self._handle = RunHandle(name, self.store)
@@ -78,8 +87,8 @@ class Pipeline:
         """
         _close_suspended(self, Paused)
         self._stop.asked = ""  # here, not at the first step: a signal that comes before the run is opened counts
-        how = {"takeover": takeover, "restart": restart}
-        return Steps(self, session(self.plan, **how, stop=self._stop, precondition=precondition))
+        steps = session(self.plan, takeover=takeover, restart=restart, stop=self._stop, precondition=precondition)
+        return Steps(self, steps)
 
     def run(self, *, takeover: bool = False) -> Progress:
         """Run to the end, with a progress bar, and return the last `Progress`.

@@ -49,11 +49,14 @@ class StoreUnderTest:
 
         By default a folder stands where the store has a file, and a file where it has a folder.
         """
-        found = list(folder.iterdir())
-        conclusive(found, "there is nothing in the folder to put out of reach. Say in `unreachable` how it is.")
-        for path in found:
-            path.rename(path.with_name(f"{path.name}.moved"))
-            path.touch() if path.with_name(f"{path.name}.moved").is_dir() else path.mkdir()
+        paths = list(folder.iterdir())
+        conclusive(paths, "there is nothing in the folder to put out of reach. Say in `unreachable` how it is.")
+        for path in paths:
+            moved = path.rename(path.with_name(f"{path.name}.moved"))
+            if moved.is_dir():
+                path.touch()
+            else:
+                path.mkdir()
         return self.store(folder)
 
 
@@ -63,8 +66,8 @@ class DamagedStore(StoreUnderTest):
     def test_a_record_that_cannot_be_read_is_no_missing_one(self) -> None:
         """It is CorruptCheckpoint or StoreError, never None; and no first record takes its place."""
         with world() as folder:
-            kept = Record(1, Checkpoint(number=3, rows=7))
-            check(self.store(folder).swap("run", 0, kept), "The first record was refused")
+            record = Record(1, Checkpoint(number=3, rows=7))
+            check(self.store(folder).swap("run", 0, record), "The first record was refused")
             self.damage(folder)
             refused((CorruptCheckpoint, StoreError), lambda: self.store(folder).load("run"), "A record that is damaged")
             with context("A first record in place of one that is damaged"), suppress(CorruptCheckpoint, StoreError):

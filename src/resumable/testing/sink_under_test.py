@@ -50,7 +50,10 @@ class SinkUnderTest:
         By default the folder is emptied, and prepared again.
         """
         for path in folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         self.prepare(folder)
 
     def report(self, what: str) -> None:

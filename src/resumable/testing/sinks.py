@@ -44,7 +44,10 @@ class SinkContract(SuccessiveRuns):
             with context(f"A writer was {how} with rows that weren't committed"), self._goes_on() as scenario:
                 with Process(partial(_flood, scenario, how)) as process:
                     scenario.last = Checkpoint.from_json(process.line.hear()[0], "What the child said")
-                    process.kill() if how == "killed" else process.result()
+                    if how == "killed":
+                        process.kill()
+                    else:
+                        process.result()
                 with scenario.open(2) as writer:
                     _at(scenario, writer)
                     scenario.save(writer)
@@ -139,7 +142,10 @@ class SinkContract(SuccessiveRuns):
             with context("With all of it written" if complete else "In its middle"), self._scenario() as scenario:
                 with scenario.open(1) as writer:
                     scenario.save(writer)
-                    scenario.complete(writer) if complete else scenario.step(writer)
+                    if complete:
+                        scenario.complete(writer)
+                    else:
+                        scenario.step(writer)
                 known = scenario.last
                 self.lose(scenario.folder)
                 for epoch in (2, 3):

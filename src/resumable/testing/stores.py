@@ -128,7 +128,9 @@ class StoreContract(DamagedStore):
         with world() as folder, world() as other:
             places = [str(getattr(self.store(each), "location", "")) for each in (folder, folder, other)]
             check(places[0], "The store has no `location`")
-            check(places[0] == places[1] != places[2], f"Twice the same store and another are at {places}")
+            check(
+                places[0] == places[1] and places[1] != places[2], f"Twice the same store and another are at {places}"
+            )
 
     # ------------------------------------------------------------------------------- many at the same time
 
