@@ -51,7 +51,8 @@ class SqlWriter:
         layout: Layout | None,
     ) -> None:
         """A run that is open at `last`; `seen` is the checkpoint that the store knew, `layout` a new run's."""
-        self._c, self._options, self._claim, self._seen, self.last = c, options, claim, seen, last
+        self._c, self._options, self._claim = c, options, claim
+        self._seen, self.last = seen, last
         self._ledger = Ledger(c, claim.run)
         self._target = TargetTable(c, options, claim.run, layout)
         self._rows = self._row = 0
