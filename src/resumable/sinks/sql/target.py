@@ -14,6 +14,9 @@ from resumable.sinks.sql.staging import make_staging
 
 __all__ = ["TargetTable"]
 
+_UNSEEN = object()
+"""No shape at all; None is that of a table that is gone."""
+
 
 class TargetTable:
     """The table of `options` for the run of that name; `layout` is known of a new run."""
@@ -21,7 +24,7 @@ class TargetTable:
     def __init__(self, c: Connection, options: TableOptions, run: str, layout: Layout | None) -> None:
         self._c, self._name, self._run, self._layout = c, options.table, run, layout
         self._staging_ready = False
-        self._shape: object = None
+        self._shape: object = _UNSEEN
 
     def is_where_begun(self, last: Checkpoint) -> bool:
         """Whether the run was begun into this very table."""
