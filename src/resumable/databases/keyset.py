@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from resumable.checkpoint import Json
+from resumable.databases.tables import Where
 from resumable.databases.traits import Traits
 from resumable.errors import SourceError
 
@@ -30,6 +31,7 @@ __all__ = [
     "is_query",
     "no_such_table",
     "quote_name",
+    "searched_schema",
 ]
 
 # Possessive and atomic: what was taken for a space or a comment is never given back, so time is linear in the text.
@@ -129,6 +131,13 @@ def quote_name(traits: Traits, name: str) -> str:
             f"{name!r} can't be a name in {traits.label}.", safe="Nothing was changed.", do="Check the name."
         )
     return traits.quote(name)
+
+
+def searched_schema(where: Where, what: str, schema: str | None) -> str | None:
+    """The schema in which a table was looked for and isn't; None for wherever the database looks by itself."""
+    if schema is not None:
+        return schema
+    return None if where.table == what else where.schema
 
 
 def choose(relation: Relation, key: Key | None) -> Key:

@@ -147,7 +147,8 @@ def declared_type(text: str, rules: TypeRules) -> SqlType:
     name = " ".join(fold(f"{match['name']} {match['rest']}").split())
     arguments = [int(n) for n in re.findall(r"-?\d+", match["args"] or "")]
     if name in ("numeric", "decimal"):
-        return sa.Numeric(arguments[0], arguments[1] if len(arguments) > 1 else 0) if arguments else sa.Numeric()
+        precision, scale = (*arguments, 0)[:2] if arguments else (None, None)
+        return sa.Numeric(precision, scale)
     if name == "timestamp with time zone":
         return rules.zoned
     if name in _NAMES:

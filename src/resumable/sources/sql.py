@@ -79,7 +79,8 @@ class SqlSource:
     ) -> None:
         self._engine, self._own = connect(url), not isinstance(url, Engine)
         self.what, self.schema_name = what, schema
-        self.key = None if key is None else (key,) if isinstance(key, str) else tuple(key)
+        columns = (key,) if isinstance(key, str) else tuple(key or ())
+        self.key = None if key is None else columns
         dialect = self._engine.dialect
         if not drivers.can_read(dialect.name, dialect.driver):
             raise UsageError(

@@ -27,6 +27,7 @@ from resumable.databases.keyset import (
     is_query,
     no_such_table,
     quote_name,
+    searched_schema,
 )
 from resumable.databases.postgresql.namespace import PostgresqlNamespace
 from resumable.databases.postgresql.traits import POSTGRESQL
@@ -89,7 +90,7 @@ class PostgresqlReader:
         names = PostgresqlNamespace(lambda sql, *values: driver.execute(sql, values or None).fetchall())
         where = locate(POSTGRESQL, names, what, schema)
         if where.schema is None or not where.exists:
-            schema_name = schema if schema is not None else None if where.table == what else where.schema
+            schema_name = searched_schema(where, what, schema)
             tables = [name for (name,) in driver.execute(_NAMES, (schema_name, schema_name))]
             raise no_such_table(
                 where.table, tables, "the database's search path" if schema_name is None else f"schema {schema_name!r}"

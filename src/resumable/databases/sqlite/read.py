@@ -28,6 +28,7 @@ from resumable.databases.keyset import (
     is_query,
     no_such_table,
     quote_name,
+    searched_schema,
 )
 from resumable.databases.sqlite.namespace import SqliteNamespace
 from resumable.databases.sqlite.to_arrow import array, fits, natural
@@ -67,7 +68,7 @@ class SqliteReader:
         names = SqliteNamespace(lambda sql, *values: driver.execute(sql, values).fetchall())
         where = locate(self._traits, names, what, schema)
         if where.schema is None or not where.exists:
-            schema_name = schema if schema is not None else None if where.table == what else where.schema
+            schema_name = searched_schema(where, what, schema)
             tables = _tables(driver, schema_name)
             raise no_such_table(
                 where.table, tables, "the database" if schema_name is None else f"database {schema_name!r}"

@@ -41,9 +41,11 @@ def array(values: _Values, field: pa.Field) -> pa.Array:
     try:
         return _convert(values, field.type)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
-        row, _ = next(
-            failing_rows(0, len(values), lambda start, stop: not fits(values[start:stop], field.type) or None)
-        )
+
+        def attempt(start: int, stop: int) -> bool | None:
+            return None if fits(values[start:stop], field.type) else True
+
+        row, _ = next(failing_rows(0, len(values), attempt))
         raise UnreadableValue(row, field.name, values[row], field.type) from None
 
 
@@ -85,7 +87,7 @@ def _only(types: set[type], wanted: Iterable[type]) -> None:
 def _decimals(values: _Values, types: set[type], kind: pa.DataType) -> pa.Array:
     """Decimals from text and integers, and from floats that are the nearest to a decimal of the type."""
     form = f"%.{kind.scale}f"
-    texts = [v if v is None or type(v) is str else form % v if type(v) is float else str(v) for v in values]
+    texts = [_decimal_text(v, form) for v in values]
     if float in types and any(
         type(v) is float and float(text) != v for v, text in zip(values, texts, strict=True) if text is not None
     ):
@@ -94,6 +96,12 @@ def _decimals(values: _Values, types: set[type], kind: pa.DataType) -> pa.Array:
     if not pc.all(pc.match_substring_regex(digits, "^[+-]?[0-9]+([.][0-9]+)?$"), min_count=0).as_py():
         raise ValueError("not a decimal")
     return digits.cast(kind)
+
+
+def _decimal_text(value: Any, form: str) -> str | None:
+    if value is None or type(value) is str:
+        return value
+    return form % value if type(value) is float else str(value)
 
 
 _FORMS = {
@@ -106,7 +114,10 @@ _FORMS = {
 
 def _moments(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Dates and times from text. A zone other than UTC wouldn't come back, so it doesn't fit."""
-    name = "date" if pa.types.is_date(kind) else "time" if pa.types.is_time(kind) else "zoned" if kind.tz else "naive"
+    if pa.types.is_date(kind) or pa.types.is_time(kind):
+        name = "date" if pa.types.is_date(kind) else "time"
+    else:
+        name = "zoned" if kind.tz else "naive"
     if not pc.all(pc.match_substring_regex(texts, _FORMS[name]), min_count=0).as_py():
         raise ValueError(f"not a {name} value as SQLite keeps it")
     if name == "time":  # Arrow casts no text to a time, but it does to a moment

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from resumable.checkpoint import Checkpoint
 from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
-from resumable.errors import OptionsChanged, UsageError
+from resumable.errors import OptionsChanged
 from resumable.protocols import Claimant
 from resumable.sinks.sql.ledger import Ledger
 from resumable.sinks.sql.options import TableOptions
-from resumable.sinks.sql.preflight import plan_load
+from resumable.sinks.sql.preflight import plan_load, written_schema
 from resumable.sinks.sql.staging import make_staging, staging_name
 
-__all__ = ["NewRun", "refuse_other_ledger", "written_schema"]
+__all__ = ["NewRun", "refuse_other_ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +98,3 @@ def refuse_other_ledger(c: Connection, ledger: Ledger, options: TableOptions, cl
         do=("Leave staging_schema out" if same else f"Give staging_schema={there!r} (--staging-schema {there})")
         + ", as then; or give another run another name= (--name).",
     )
-
-
-def written_schema(last: Checkpoint) -> pa.Schema:
-    """The schema of the rows that the sink is given."""
-    schema = last.output_schema if last.output_schema is not None else last.schema
-    if schema is None:
-        raise UsageError("A new run needs a schema.", safe="Nothing was changed.", do="Begin it with a source.")
-    return schema

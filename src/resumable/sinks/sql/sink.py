@@ -21,10 +21,9 @@ from resumable.databases.tables import Where
 from resumable.databases.urls import missing_file, plain_url, resolved_url
 from resumable.errors import ResumableError, UsageError
 from resumable.protocols import Claimant
-from resumable.sinks.sql.new_run import written_schema
 from resumable.sinks.sql.opening import open_run
 from resumable.sinks.sql.options import IfExists, OnBadRow, TableOptions, as_begun, resolve_table
-from resumable.sinks.sql.preflight import plan_load
+from resumable.sinks.sql.preflight import plan_load, written_schema
 from resumable.sinks.sql.writer import SqlWriter
 
 __all__ = ["SqlSink", "SqlWriter"]

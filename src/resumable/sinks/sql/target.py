@@ -8,12 +8,14 @@ from resumable.checkpoint import Checkpoint
 from resumable.databases.connection import Connection
 from resumable.databases.relations import Layout
 from resumable.errors import TargetChanged
-from resumable.sinks.sql.new_run import written_schema
 from resumable.sinks.sql.options import TableOptions
 from resumable.sinks.sql.preflight import revalidate
 from resumable.sinks.sql.staging import make_staging
 
 __all__ = ["TargetTable"]
+
+_UNSEEN = object()
+"""No shape at all; None is that of a table that is gone."""
 
 
 class TargetTable:
@@ -22,7 +24,7 @@ class TargetTable:
     def __init__(self, c: Connection, options: TableOptions, run: str, layout: Layout | None) -> None:
         self._c, self._name, self._run, self._layout = c, options.table, run, layout
         self._staging_ready = False
-        self._shape: object = None
+        self._shape: object = _UNSEEN
 
     def is_where_begun(self, last: Checkpoint) -> bool:
         """Whether the run was begun into this very table."""
@@ -46,7 +48,7 @@ class TargetTable:
         with c.translating("The target can't be looked at"), c.reading():
             is_there = c.database.catalog.kind(c, state["staging"]) == "table"
             if self._layout is None:
-                self._layout = self.revalidate(last, state["staging"] if is_there else None)
+                self._layout = revalidate(c, last, state["staging"] if is_there else None)
         if not is_there:
             if rows or state["mode"] == "direct":
                 raise TargetChanged(
@@ -59,23 +61,9 @@ class TargetTable:
         self._staging_ready = True
         return self._layout
 
-    def revalidate(self, last: Checkpoint, staging: str | None) -> Layout:
-        """The layout as table and staging are now. Raises `TargetChanged` if the rows don't fit any more."""
-        state = last.sink
-        return revalidate(
-            self._c,
-            state["table"],
-            written_schema(last),
-            state["mode"],
-            tuple(state["key"]),
-            fresh=state["fresh"],
-            staging=staging,
-            replaces=last.previous if state["replaces"] else None,
-        )
-
     def revalidate_if_changed(self, last: Checkpoint) -> None:
         """Look at a table that was there again, once anything about it is another: it may be gone."""
         if self._layout is not None and self._layout.table is not None:
             shape = self._c.database.catalog.shape(self._c, self._name)
             if shape != self._shape:
-                self._layout, self._shape = self.revalidate(last, last.sink["staging"]), shape
+                self._layout, self._shape = revalidate(self._c, last, last.sink["staging"]), shape

@@ -27,6 +27,7 @@ from resumable.sinks.sql.fencing import lock_own_row, superseded
 from resumable.sinks.sql.ledger import Ledger, Row
 from resumable.sinks.sql.loading import bad_row, cast, increasing_numbers, source_numbers, store, without_misfits
 from resumable.sinks.sql.options import TableOptions
+from resumable.sinks.sql.preflight import revalidate
 from resumable.sinks.sql.promoting import promote
 from resumable.sinks.sql.published import is_still_there, published_table
 from resumable.sinks.sql.publishing import publish
@@ -50,7 +51,8 @@ class SqlWriter:
         layout: Layout | None,
     ) -> None:
         """A run that is open at `last`; `seen` is the checkpoint that the store knew, `layout` a new run's."""
-        self._c, self._options, self._claim, self._seen, self.last = c, options, claim, seen, last
+        self._c, self._options, self._claim = c, options, claim
+        self._seen, self.last = seen, last
         self._ledger = Ledger(c, claim.run)
         self._target = TargetTable(c, options, claim.run, layout)
         self._rows = self._row = 0
@@ -118,7 +120,7 @@ class SqlWriter:
 
             def mark() -> None:
                 self._lock_row()
-                sifting.mark(self._target.revalidate(self.last, sifting.staging))
+                sifting.mark(revalidate(self._c, self.last, sifting.staging))
 
             self._retry_on_lock(mark)
             for part in sifting.taken():
@@ -140,9 +142,9 @@ class SqlWriter:
             if row.number != checkpoint.number - 1:
                 raise superseded(self._claim.run, row)
             if layout.table is not None:
-                self._target.revalidate(self.last, self._state["staging"])  # what isn't there can't be locked
+                revalidate(self._c, self.last, self._state["staging"])  # what isn't there can't be locked
                 self._c.database.publisher.lock_target(self._c, self._options.table, layout)
-                now = self._target.revalidate(self.last, self._state["staging"])
+                now = revalidate(self._c, self.last, self._state["staging"])
             if not by_rename:
                 publish(self._c, self._options.table, self._state["staging"], now, self._rows)
             remembered = published_table(self._c, self._options.table, made=self._state["fresh"])
