@@ -11,10 +11,10 @@ from typing import NoReturn
 
 import pyarrow as pa
 
+from resumable.arrow_types import plain
 from resumable.databases.casts import castable
 from resumable.databases.connection import Connection
 from resumable.databases.relations import Column, Layout, Mode, Table
-from resumable.databases.types import plain
 from resumable.errors import TargetError
 
 __all__ = [
