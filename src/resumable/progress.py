@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from resumable.checkpoint import Checkpoint, Json, Record, Session
+from resumable.checkpoint import Checkpoint, CheckpointStore, Json, Record, Session
 from resumable.control.status import Status, pending_request, status_of, whereabouts
+from resumable.errors import CorruptCheckpoint
 
 __all__ = ["Progress", "Runs"]
 
@@ -105,9 +107,27 @@ class Progress:
 
 
 class Runs(list[Progress]):
-    """A list of runs, which a notebook shows as a table."""
+    """A list of runs, which a notebook shows as a table. `unreadable`: records of others, which must not hide these."""
+
+    def __init__(self, runs: Iterable[Progress] = (), unreadable: Iterable[CorruptCheckpoint] = ()) -> None:
+        super().__init__(runs)
+        self.unreadable = list(unreadable)
+
+    @classmethod
+    def from_store(cls, store: CheckpointStore) -> Runs:
+        """All that the store knows, sorted by name."""
+        runs = cls()
+        for name in store.names():
+            try:
+                record = store.load(name)
+            except CorruptCheckpoint as error:
+                runs.unreadable.append(error)
+            else:
+                if record is not None:
+                    runs.append(Progress.from_record(name, record))
+        return runs
 
     def _repr_html_(self) -> str:
-        from resumable.notebook.cards import table
+        from resumable.notebook.cards import note, table
 
-        return table(self)
+        return table(self) + "".join(note(str(error)) for error in self.unreadable)

@@ -78,10 +78,11 @@ class Run(RunHandle):
 
 
 def runs(store: CheckpointStore | str | os.PathLike[str] | None = None) -> Runs:
-    """What the store knows: where each run stands, a list sorted by name."""
-    opened = open_store(store)
-    records = ((name, opened.load(name)) for name in opened.names())
-    return Runs(Progress.from_record(name, record) for name, record in records if record is not None)
+    """What the store knows: where each run stands, a list sorted by name.
+
+    Its `unreadable` are the errors (`CorruptCheckpoint`) of records that can't be read.
+    """
+    return Runs.from_store(open_store(store))
 
 
 def submit(pipeline: Pipeline) -> Run:

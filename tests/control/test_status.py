@@ -251,6 +251,9 @@ def test_one_record_that_can_t_be_read_hides_no_other(folder: Path, name: str, g
         assert 1 == listed.returncode
         assert 2 == len(listed.stdout.splitlines())
         assert f"{store.path(name)} can't be read" in listed.stderr
+    runs = resumable.runs(store)
+    assert (["a", "z"], 1) == ([run.name for run in runs], len(runs.unreadable))
+    assert "can&#x27;t be read" in runs._repr_html_() or "can't be read" in runs._repr_html_()
     for command in ("status", "pause", "terminate", "resume"):
         done = here(command, name, "--store", folder / "s")
         assert (1, True) == (done.returncode, f"{store.path(name)} can't be read" in done.stderr), done.stderr
