@@ -32,7 +32,7 @@ from resumable.databases.types import sql_type
 __all__ = ["PostgresqlLoader", "column_declarations"]
 
 _DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
-PIECE = 4096
+SLICE_ROWS = 4096
 """Rows sent at once: the server parses them while the next are made into text."""
 
 
@@ -74,9 +74,9 @@ class PostgresqlLoader:
         copy = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(table, into)
         data = pa.table(columns)
         with c.raw.cursor() as cursor, cursor.copy(copy) as stream:
-            for at in range(0, data.num_rows, PIECE):
+            for at in range(0, data.num_rows, SLICE_ROWS):
                 text = io.BytesIO()
-                pyarrow.csv.write_csv(data.slice(at, PIECE), text, pyarrow.csv.WriteOptions(include_header=False))
+                pyarrow.csv.write_csv(data.slice(at, SLICE_ROWS), text, pyarrow.csv.WriteOptions(include_header=False))
                 stream.write(text.getbuffer())
 
     def row_error(self, error: BaseException) -> tuple[str, str | None] | None:

@@ -34,9 +34,9 @@ __all__ = ["SqliteLoader", "create_table"]
 
 _DIALECT = sa.make_url("sqlite://").get_dialect()()
 _NUMBER = f"{ROW} INTEGER PRIMARY KEY"
-ROWS = 20
+ROWS_PER_INSERT = 20
 """Rows in one statement: more gain nothing."""
-PIECE = 8_000
+SLICE_ROWS = 8_000
 """Rows that are Python objects at a time: a whole batch of them takes 50 MB and more."""
 
 
@@ -82,18 +82,18 @@ class SqliteLoader:
     ) -> None:
         names = [*rows.schema.names, *([ROW] if layout.numbered else [])]
         width = len(names)
-        many = max(1, min(ROWS, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
+        many = max(1, min(ROWS_PER_INSERT, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
         row, step = "(" + ",".join("?" * width) + ")", many * width
         insert = f"INSERT INTO {c.qualified(name)} ({c.list(names)}) VALUES "
         full = insert + ",".join([row] * many)
         with contextlib.closing(c.raw.cursor()) as cursor:
-            for start in range(0, rows.num_rows, PIECE):
-                piece = rows.slice(start, PIECE)
+            for start in range(0, rows.num_rows, SLICE_ROWS):
+                piece = rows.slice(start, SLICE_ROWS)
                 flat: list[Any] = [None] * (width * piece.num_rows)
                 for i, column in enumerate(piece.columns):
                     flat[i::width] = to_sql(column)
                 if layout.numbered:
-                    flat[width - 1 :: width] = numbers[start : start + PIECE]
+                    flat[width - 1 :: width] = numbers[start : start + SLICE_ROWS]
                 whole = piece.num_rows // many * step
                 if whole:
                     cursor.executemany(full, (flat[i : i + step] for i in range(0, whole, step)))
