@@ -40,21 +40,22 @@ SLICE_ROWS = 8_000
 """Rows that are Python objects at a time: a whole batch of them takes 50 MB and more."""
 
 
+def _declaration(field: pa.Field) -> str:
+    kind: str = sql_type(field.type, SQLITE_TYPES, field.name).compile(dialect=_DIALECT)
+    return kind
+
+
 class SqliteLoader:
     """See `Loader`."""
 
+    declaration = staticmethod(_declaration)
+    unrepresentable = staticmethod(unrepresentable)
     savepoint = staticmethod(savepoint)
-
-    def declaration(self, field: pa.Field) -> str:
-        return _declaration(field)
 
     def column_conflict(self, kind: pa.DataType, column: Column) -> str | None:
         if column.type == kind == pa.string() and affinity(column.declared) not in ("TEXT", "BLOB"):
             return f"in a column declared {column.declared} SQLite takes text for numbers, and 007 would become 7"
         return None
-
-    def unrepresentable(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
-        return unrepresentable(column, declared)
 
     def create_staging(self, c: Executor, staging: str, layout: Layout) -> None:
         if layout.table is None:
@@ -122,11 +123,6 @@ def create_table(c: Executor, name: str, layout: Layout, *, staged: bool) -> Non
     if layout.key and not staged:
         parts.append(f"PRIMARY KEY ({c.list(layout.key)})")
     c.sql(f"CREATE TABLE {c.qualified(name)} ({', '.join(parts)})")
-
-
-def _declaration(field: pa.Field) -> str:
-    kind: str = sql_type(field.type, SQLITE_TYPES, field.name).compile(dialect=_DIALECT)
-    return kind
 
 
 def _strict(c: Executor, name: str) -> bool:
