@@ -118,7 +118,7 @@ def test_an_output_that_cannot_be_written_is_no_fault_of_ours(
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         status = main(["list"])
-        monkeypatch.discard()
+        monkeypatch.undo()
 
     said = capsys.readouterr().err
     assert 1 == status

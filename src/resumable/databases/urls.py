@@ -28,7 +28,7 @@ __all__ = [
     "unreachable",
 ]
 
-PATIENCE = {
+LIBPQ_TIMEOUTS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -127,7 +127,7 @@ def connect(url: str | URL | Engine) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     waits: dict[str, str] = {}
     if parsed.drivername in ("postgresql+psycopg", "postgresql+psycopg2"):
-        waits = {name: value for name, value in PATIENCE.items() if name not in parsed.query}
+        waits = {name: value for name, value in LIBPQ_TIMEOUTS.items() if name not in parsed.query}
         # Whatever the database or PGCLIENTENCODING says: from one of SQL_ASCII psycopg would give bytes for texts.
         waits["client_encoding"] = "utf8"
     try:

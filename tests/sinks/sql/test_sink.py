@@ -609,7 +609,7 @@ def test_rows_that_do_not_fit_are_put_aside_where_that_was_asked_for(target: Tar
 
 def test_more_bad_rows_than_stray_ones_end_the_search(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bisecting a batch of nothing but bad rows would take for ever."""
-    monkeypatch.setattr("resumable.sinks.sql.loading.MOST", 20)
+    monkeypatch.setattr("resumable.sinks.sql.loading.MAX_MISFITS", 20)
     strict_table(target)
     with start(SqlSink(target.url, "orders", if_exists="append", on_bad_row="quarantine"), SCHEMA) as writer:
         with pytest.raises(BadRow, match="More than 20"):

@@ -32,23 +32,24 @@ from resumable.databases.types import sql_type
 __all__ = ["PostgresqlLoader", "column_declarations"]
 
 _DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
-PIECE = 4096
+SLICE_ROWS = 4096
 """Rows sent at once: the server parses them while the next are made into text."""
+
+
+def _declaration(field: pa.Field) -> str:
+    kind: str = sql_type(field.type, POSTGRESQL_TYPES, field.name).compile(dialect=_DIALECT)
+    return kind
 
 
 class PostgresqlLoader:
     """See `Loader`."""
 
+    declaration = staticmethod(_declaration)
+    unrepresentable = staticmethod(unrepresentable)
     savepoint = staticmethod(savepoint)
-
-    def declaration(self, field: pa.Field) -> str:
-        return _declaration(field)
 
     def column_conflict(self, kind: pa.DataType, column: Column) -> str | None:
         return "" if takes(kind, column) else None
-
-    def unrepresentable(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
-        return unrepresentable(column, declared)
 
     def create_staging(self, c: Executor, staging: str, layout: Layout) -> None:
         if layout.table is None:
@@ -74,9 +75,9 @@ class PostgresqlLoader:
         copy = names.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')").format(table, into)
         data = pa.table(columns)
         with c.raw.cursor() as cursor, cursor.copy(copy) as stream:
-            for at in range(0, data.num_rows, PIECE):
+            for at in range(0, data.num_rows, SLICE_ROWS):
                 text = io.BytesIO()
-                pyarrow.csv.write_csv(data.slice(at, PIECE), text, pyarrow.csv.WriteOptions(include_header=False))
+                pyarrow.csv.write_csv(data.slice(at, SLICE_ROWS), text, pyarrow.csv.WriteOptions(include_header=False))
                 stream.write(text.getbuffer())
 
     def row_error(self, error: BaseException) -> tuple[str, str | None] | None:
@@ -95,8 +96,3 @@ def column_declarations(c: Executor, layout: Layout) -> list[str]:
         kind = _declaration(column)
         out.append(f"{c.quote(column.name)} {kind}{' NOT NULL' if column.name in layout.key else ''}")
     return out
-
-
-def _declaration(field: pa.Field) -> str:
-    kind: str = sql_type(field.type, POSTGRESQL_TYPES, field.name).compile(dialect=_DIALECT)
-    return kind

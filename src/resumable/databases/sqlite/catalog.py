@@ -24,25 +24,6 @@ _TOKEN = re.compile(
 )
 
 
-class SqliteCatalog:
-    """See `Catalog`."""
-
-    def kind(self, c: Executor, name: str) -> str:
-        return _kind(c, name)
-
-    def tables(self, c: Executor, prefix: str) -> list[str]:
-        return _tables(c, prefix)
-
-    def describe(self, c: Executor, name: str) -> Table:
-        return _describe(c, name)
-
-    def features(self, c: Executor, name: str) -> Features:
-        return _features(c, name)
-
-    def shape(self, c: Executor, name: str) -> object:
-        return c.sql(f"PRAGMA {_at(c)}schema_version").scalar_one()
-
-
 def _kind(c: Executor, name: str) -> str:
     rows = c.sa.exec_driver_sql(f"SELECT type FROM {schema_table(c.schema)} WHERE {SAME}", (name,)).all()
     kinds = [kind for (kind,) in rows if kind != "trigger"]
@@ -182,3 +163,17 @@ def _checks(statement: str) -> Iterator[tuple[str, set[str]]]:
                 begun = -1
         elif m.lastgroup == "name" and begun >= 0:
             names.add(fold(word[1:-1] if word[0] in '"`[' else word))
+
+
+def _shape(c: Executor, name: str) -> object:
+    return c.sql(f"PRAGMA {_at(c)}schema_version").scalar_one()
+
+
+class SqliteCatalog:
+    """See `Catalog`."""
+
+    kind = staticmethod(_kind)
+    tables = staticmethod(_tables)
+    describe = staticmethod(_describe)
+    features = staticmethod(_features)
+    shape = staticmethod(_shape)

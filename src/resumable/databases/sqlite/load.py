@@ -34,27 +34,28 @@ __all__ = ["SqliteLoader", "create_table"]
 
 _DIALECT = sa.make_url("sqlite://").get_dialect()()
 _NUMBER = f"{ROW} INTEGER PRIMARY KEY"
-ROWS = 20
+ROWS_PER_INSERT = 20
 """Rows in one statement: more gain nothing."""
-PIECE = 8_000
+SLICE_ROWS = 8_000
 """Rows that are Python objects at a time: a whole batch of them takes 50 MB and more."""
+
+
+def _declaration(field: pa.Field) -> str:
+    kind: str = sql_type(field.type, SQLITE_TYPES, field.name).compile(dialect=_DIALECT)
+    return kind
 
 
 class SqliteLoader:
     """See `Loader`."""
 
+    declaration = staticmethod(_declaration)
+    unrepresentable = staticmethod(unrepresentable)
     savepoint = staticmethod(savepoint)
-
-    def declaration(self, field: pa.Field) -> str:
-        return _declaration(field)
 
     def column_conflict(self, kind: pa.DataType, column: Column) -> str | None:
         if column.type == kind == pa.string() and affinity(column.declared) not in ("TEXT", "BLOB"):
             return f"in a column declared {column.declared} SQLite takes text for numbers, and 007 would become 7"
         return None
-
-    def unrepresentable(self, column: pa.Array, declared: Column | None) -> tuple[pa.Array, str] | None:
-        return unrepresentable(column, declared)
 
     def create_staging(self, c: Executor, staging: str, layout: Layout) -> None:
         if layout.table is None:
@@ -82,18 +83,18 @@ class SqliteLoader:
     ) -> None:
         names = [*rows.schema.names, *([ROW] if layout.numbered else [])]
         width = len(names)
-        many = max(1, min(ROWS, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
+        many = max(1, min(ROWS_PER_INSERT, c.raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width))
         row, step = "(" + ",".join("?" * width) + ")", many * width
         insert = f"INSERT INTO {c.qualified(name)} ({c.list(names)}) VALUES "
         full = insert + ",".join([row] * many)
         with contextlib.closing(c.raw.cursor()) as cursor:
-            for start in range(0, rows.num_rows, PIECE):
-                piece = rows.slice(start, PIECE)
+            for start in range(0, rows.num_rows, SLICE_ROWS):
+                piece = rows.slice(start, SLICE_ROWS)
                 flat: list[Any] = [None] * (width * piece.num_rows)
                 for i, column in enumerate(piece.columns):
                     flat[i::width] = to_sql(column)
                 if layout.numbered:
-                    flat[width - 1 :: width] = numbers[start : start + PIECE]
+                    flat[width - 1 :: width] = numbers[start : start + SLICE_ROWS]
                 whole = piece.num_rows // many * step
                 if whole:
                     cursor.executemany(full, (flat[i : i + step] for i in range(0, whole, step)))
@@ -122,11 +123,6 @@ def create_table(c: Executor, name: str, layout: Layout, *, staged: bool) -> Non
     if layout.key and not staged:
         parts.append(f"PRIMARY KEY ({c.list(layout.key)})")
     c.sql(f"CREATE TABLE {c.qualified(name)} ({', '.join(parts)})")
-
-
-def _declaration(field: pa.Field) -> str:
-    kind: str = sql_type(field.type, SQLITE_TYPES, field.name).compile(dialect=_DIALECT)
-    return kind
 
 
 def _strict(c: Executor, name: str) -> bool:

@@ -13,6 +13,9 @@ __all__ = ["SqlitePublisher"]
 class SqlitePublisher:
     """See `Publisher`. AUTOINCREMENT follows by itself."""
 
+    insert_rows = staticmethod(insert)
+    upsert_rows = staticmethod(upsert)
+
     def lock_target(self, c: Executor, name: str, layout: Layout) -> None:
         if layout.mode == "replace":
             c.sql("PRAGMA defer_foreign_keys = ON")  # until this transaction ends
@@ -28,11 +31,5 @@ class SqlitePublisher:
             c.sql(f"ALTER TABLE {c.qualified(staging)} RENAME TO {c.quote(name)}")
         finally:
             c.sql(f"PRAGMA legacy_alter_table = {int(legacy)}")
-
-    def insert_rows(self, c: Executor, name: str, staging: str, layout: Layout) -> None:
-        insert(c, name, staging, layout)
-
-    def upsert_rows(self, c: Executor, name: str, staging: str, layout: Layout) -> None:
-        upsert(c, name, staging, layout)
 
     def finish(self, c: Executor, name: str, staging: str, layout: Layout) -> None: ...

@@ -43,7 +43,7 @@ __all__ = ["SqliteReader"]
 
 SAMPLE = 1_000
 """Rows that are looked at before a run to see whether values are what their columns declare."""
-STEP = 256
+FETCH_ROWS = 256
 """Rows fetched at once: enough for speed."""
 
 
@@ -146,7 +146,7 @@ class SqliteReader:
                 size += 8 * len(schema) * len(fetched)
                 size += sum(len(v) for i in long for v in columns[i][-len(fetched) :] if isinstance(v, (str, bytes)))
                 # Small steps: after rows of a few bytes there may come rows of megabytes.
-                step = max(1, min(STEP, MAX_BYTES * count // (8 * size)))
+                step = max(1, min(FETCH_ROWS, MAX_BYTES * count // (8 * size)))
                 if count == MAX_ROWS or size >= MAX_BYTES:
                     yield _chunk(columns, schema, places, key.proven)
                     columns, count, size = [[] for _ in names], 0, 0

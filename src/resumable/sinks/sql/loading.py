@@ -22,7 +22,7 @@ from resumable.protocols import Batch, Reject
 
 __all__ = ["Misfit", "bad_row", "cast", "increasing_numbers", "source_numbers", "store", "without_misfits"]
 
-MOST = 1000
+MAX_MISFITS = 1000
 """Rows of one batch that may be refused by the database, at about 17 statements each."""
 
 
@@ -86,7 +86,7 @@ def store(
             failure = c.database.loader.row_error(error)
             if failure is None:
                 raise
-            if stop - start > 1 and len(misfits) > MOST:
+            if stop - start > 1 and len(misfits) > MAX_MISFITS:
                 raise _too_many(misfits[0]) from None
             return failure
         return None
@@ -100,7 +100,7 @@ def store(
 
 def _too_many(first: Misfit) -> BadRow:
     return BadRow(
-        f"More than {MOST} rows of one batch don't fit; the first: {first.reason}.",
+        f"More than {MAX_MISFITS} rows of one batch don't fit; the first: {first.reason}.",
         column=first.column,
         safe="All that was committed is safe.",
         do="Put the source or the table right: this is more than stray rows.",
