@@ -2,13 +2,13 @@
 
 Laws kept here:
 
-* Opening the sink fences older claims off and recovers; the store learns what was found before the first write.
+* Opening the sink fences older claims off and recovers; the store learns what the target holds before the first write.
 * Commit in the sink, then save in the store; yield only after both, with no transaction open. Rows without a position
-  to read on from aren't committed before the next one: a step tells of them apart, as `pending`.
+  to read on from aren't committed before a row that has one: a step counts them apart, as `pending`.
 * The outcome is decided in the sink, saved, and only then is anything swept.
 * A loop ends by itself only when everything is published and swept.
 * A lost connection ends an attempt, not the session: the sink is opened again, under the same claim. Whether a COMMIT
-  that wasn't answered has landed is found out there, behind the fence, before anything is repeated.
+  without an answer took effect is learned there, behind the fence, before anything is repeated.
 
 The order of the steps was found by model checking (docs/design.md); tests/test_model.py walks it.
 """
@@ -173,7 +173,7 @@ def _transfer(
 
 
 def _wait(plan: Plan, claim: Claim, stop: StopRequest, seconds: float) -> None:
-    """Wait before the next attempt; a pause is honoured at once, since nothing is open."""
+    """Wait before the next attempt; a request to pause is followed at once, since nothing is open."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         if "pause" in (claim.asked, stop.asked):

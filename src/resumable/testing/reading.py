@@ -28,8 +28,8 @@ class Reading:
     batches: list[Batch] = ()  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        kept = Checkpoint(schema=self.schema, source=self.identity).to_json()
-        self.schema = Checkpoint.from_json(kept, "The checkpoint").schema
+        text = Checkpoint(schema=self.schema, source=self.identity).to_json()
+        self.schema = Checkpoint.from_json(text, "The checkpoint").schema
 
     @property
     def rows(self) -> list[str]:
