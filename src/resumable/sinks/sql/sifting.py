@@ -35,7 +35,8 @@ class Sifting:
 
     def mark(self, layout: Layout) -> None:
         """Mark them, in the caller's transaction; may be repeated."""
-        c, staged, self._columns, self._marked = self.c, self._staged, layout.columns, 0
+        c, staged = self.c, self._staged
+        self._columns, self._marked = layout.columns, 0
         unmarked = f"(SELECT * FROM {staged} WHERE {WHY} IS NULL)"
         self._conflicts = conflicts(c, self.name, staged, layout, unmarked)
         if not self._conflicts:
