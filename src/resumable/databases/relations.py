@@ -46,9 +46,9 @@ class Column:
     nullable: bool = True
     default: str = ""
     """In SQL, where it has one."""
-    filled: bool = False
+    has_default: bool = False
     """The database fills it in where it is left out: a default, an identity."""
-    always: bool = False
+    always_identity: bool = False
     """GENERATED ALWAYS AS IDENTITY: takes explicit values only when told to."""
     generated: bool = False
     """Computed: takes no values."""
@@ -60,23 +60,23 @@ class Column:
 class Unique:
     """A unique index or constraint over plain columns, without a condition; `collations` by column, if it has its own.
 
-    `nulls`: to it NULL equals NULL (NULLS NOT DISTINCT).
+    `nulls_equal`: to it NULL equals NULL (NULLS NOT DISTINCT).
     """
 
     columns: tuple[str, ...]
     collations: Mapping[str, str] = field(default_factory=dict)
     immediate: bool = True
-    nulls: bool = False
+    nulls_equal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A foreign key of the table. `parent` is quoted; `own`: it refers to the table itself."""
+    """A foreign key of the table. `parent` is quoted; `refers_to_itself`: the parent is the table itself."""
 
     columns: tuple[str, ...]
     parent: str
     parent_columns: tuple[str, ...]
-    own: bool = False
+    refers_to_itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Layout:
     def unique(self) -> Unique:
         """The key as the table has it; one to which NULLs are equal comes first, since it refuses more."""
         found = [u for u in (self.table.uniques if self.table else ()) if {*u.columns} == {*self.key} and u.immediate]
-        return next((u for u in found if u.nulls), found[0] if found else Unique(self.key))
+        return next((u for u in found if u.nulls_equal), found[0] if found else Unique(self.key))
 
 
 class Refusal(NamedTuple):

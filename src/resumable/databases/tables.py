@@ -55,10 +55,10 @@ def locate(traits: Traits, namespace: Namespace, name: str, schema: str | None) 
     if dot and rest and (schema_name := namespace.find_schema(before)) is not None:
         return _in_schema(namespace, schema_name, rest)
     home = namespace.default()
+    if not dot and home is not None:
+        return _with_note(traits, namespace, home, name, exists=False)
     if not dot:
-        return (
-            Where(home, name, exists=False) if home is None else _with_note(traits, namespace, home, name, exists=False)
-        )
+        return Where(None, name, exists=False)
     why = f", since there is no schema {before!r}" if before and rest else ""
     return Where(home, name, exists=False, note=f"{name!r} is taken for the table's whole name, dot and all{why}")
 

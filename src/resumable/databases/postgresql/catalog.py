@@ -136,8 +136,8 @@ def _describe(c: Executor, name: str) -> Table:
             type=arrow_type(declared_type(x.declared, POSTGRESQL_TYPES), POSTGRESQL_TYPES),
             declared=x.declared,
             nullable=not x.required,
-            filled=x.atthasdef or bool(x.attidentity),
-            always=x.attidentity == "a",
+            has_default=x.atthasdef or bool(x.attidentity),
+            always_identity=x.attidentity == "a",
             generated=bool(x.attgenerated),
             words=_words(x.declared),
         )
@@ -147,7 +147,7 @@ def _describe(c: Executor, name: str) -> Table:
     uniques = []
     for x in c.sql(_UNIQUES, **table):
         primary = tuple(x.names) if x.indisprimary else primary
-        uniques.append(Unique(tuple(x.names), immediate=x.indimmediate, nulls=x.nulls))
+        uniques.append(Unique(tuple(x.names), immediate=x.indimmediate, nulls_equal=x.nulls))
     foreign, referrers = [], []
     for x in c.sql(_FOREIGN, **table):
         if x.outgoing and x.readable:

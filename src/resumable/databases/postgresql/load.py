@@ -60,7 +60,7 @@ class PostgresqlLoader:
         c.sql(f"CREATE TABLE {c.qualified(staging)} (LIKE {like} INCLUDING CONSTRAINTS)")
         # A column that isn't supplied goes, with its CHECKs: its default is taken when the rows are published.
         changes = [f"DROP COLUMN {c.quote(x.name)}" for x in layout.table.columns if x.name not in layout.columns]
-        if layout.mode == "upsert" and not layout.unique.nulls:
+        if layout.mode == "upsert" and not layout.unique.nulls_equal:
             changes += [f"ALTER COLUMN {c.quote(name)} SET NOT NULL" for name in layout.key]
         c.sql(f"ALTER TABLE {c.qualified(staging)} {', '.join([*changes, f'ADD COLUMN {ROW} bigint'])}")
 

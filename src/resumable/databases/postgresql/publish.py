@@ -50,4 +50,4 @@ class PostgresqlPublisher:
 def _overriding(layout: Layout) -> str:
     """What an INSERT must say to set identity columns."""
     columns = layout.table.columns if layout.table else ()
-    return "OVERRIDING SYSTEM VALUE " if any(x.always and x.name in layout.columns for x in columns) else ""
+    return "OVERRIDING SYSTEM VALUE " if any(x.always_identity and x.name in layout.columns for x in columns) else ""

@@ -52,7 +52,7 @@ def _describe(c: Executor, name: str) -> Table:
                 declared=declared or "",
                 nullable=not required,
                 default=default or "",
-                filled=default is not None or rowid,
+                has_default=default is not None or rowid,
                 generated=hidden in (2, 3),
             )
         )

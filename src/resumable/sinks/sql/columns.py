@@ -48,7 +48,7 @@ def existing_layout(table: Table, schema: pa.Schema, mode: Mode, key: tuple[str,
             f"Table {table.name!r} has {listed([x.name for x in rest])}, which the source hasn't: a replace needs the same columns.",
             "Add them to the source, or use if_exists='append'.",
         )
-    if required := [column.name for column in rest if not column.nullable and not column.filled]:
+    if required := [column.name for column in rest if not column.nullable and not column.has_default]:
         refuse(f"Column {listed(required)} must not be NULL, and the source doesn't have it.", "Add it to the source.")
     kinds = [_stored_type(field, column, c) for field, column in zip(schema, targets, strict=True)]
     rows = pa.schema([pa.field(column.name, kind) for column, kind in zip(targets, kinds, strict=True)])
@@ -57,7 +57,7 @@ def existing_layout(table: Table, schema: pa.Schema, mode: Mode, key: tuple[str,
         refuse(f"The key {listed(absent)} isn't a column of both source and table.", "Give a key that is.")
     if mode == "upsert":
         keys = _key(table, keys, rows)
-        if fixed := [x.name for x in targets if x.always and x.name not in keys]:
+        if fixed := [x.name for x in targets if x.always_identity and x.name not in keys]:
             refuse(f"Column {listed(fixed)} is GENERATED ALWAYS and can't be updated.", "Leave it out of the source.")
     return Layout(mode, rows, keys, table)
 

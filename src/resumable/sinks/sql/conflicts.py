@@ -60,7 +60,7 @@ def _conflicts(c: Connection, name: str, staged: str, layout: Layout, parents: s
 def _duplicate_keys(c: Connection, staged: str, unique: Unique) -> Conflict:
     """Rows of the input that share a unique key."""
     keys, not_null = key_terms(c, unique, "x."), ""
-    if not unique.nulls:
+    if not unique.nulls_equal:
         not_null = " WHERE " + " AND ".join(f"x.{c.quote(column)} IS NOT NULL" for column in unique.columns)
     # All under names of our own, which can't be those of the key's columns.
     named_keys = ", ".join(f"x.{c.quote(column)} AS k{at}" for at, column in enumerate(unique.columns))
@@ -96,8 +96,8 @@ def _missing_parents(c: Connection, staged: str, layout: Layout, key: Foreign, i
     not_null = " AND ".join(f"s.{c.quote(x)} IS NOT NULL" for x in key.columns)
     pairs = list(zip(key.parent_columns, key.columns, strict=True))
     match = " AND ".join(f"p.{c.quote(p)} = s.{c.quote(x)}" for p, x in pairs)
-    parents = [key.parent] if not (key.own and layout.mode == "replace") else []
-    if key.own and {*key.parent_columns} <= {*layout.columns}:
+    parents = [key.parent] if not (key.refers_to_itself and layout.mode == "replace") else []
+    if key.refers_to_itself and {*key.parent_columns} <= {*layout.columns}:
         parents.append(inside)
     absent = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {parent} p WHERE {match})" for parent in parents) or "1 = 1"
     named, parent = _names(key.columns), key.parent.replace("{", "{{").replace("}", "}}")
@@ -111,7 +111,7 @@ def _missing_parents(c: Connection, staged: str, layout: Layout, key: Foreign, i
 
 def _same(unique: Unique, left: Sequence[str], right: Sequence[str]) -> str:
     """That two rows have one key. Arrays of one element let NULL equal NULL, and are hashed and merged all the same."""
-    form = "ARRAY[{}] = ARRAY[{}]" if unique.nulls else "{} = {}"
+    form = "ARRAY[{}] = ARRAY[{}]" if unique.nulls_equal else "{} = {}"
     return " AND ".join(form.format(a, b) for a, b in zip(left, right, strict=True))
 
 

@@ -30,28 +30,30 @@ class Sifting:
         self.c, self.name, self.staging = c, name, staging
         self._staged = c.qualified(staging)
         self._columns: list[str] = []
-        self._found: list[Conflict] = []
+        self._conflicts: list[Conflict] = []
         self._marked = 0
 
     def mark(self, layout: Layout) -> None:
         """Mark them, in the caller's transaction; may be repeated."""
-        c, staged, self._columns, self._marked = self.c, self._staged, layout.columns, 0
+        c, staged = self.c, self._staged
+        self._columns, self._marked = layout.columns, 0
         unmarked = f"(SELECT * FROM {staged} WHERE {WHY} IS NULL)"
-        self._found = conflicts(c, self.name, staged, layout, unmarked)
-        if not self._found:
+        self._conflicts = conflicts(c, self.name, staged, layout, unmarked)
+        if not self._conflicts:
             return
         if WHY in {column.name for column in c.database.catalog.describe(c, self.staging).columns}:
             c.sql(f"UPDATE {staged} SET {WHY} = NULL WHERE {WHY} IS NOT NULL")
         else:
             c.sql(f"ALTER TABLE {staged} ADD COLUMN {WHY} text")
-        own = layout.table is not None and any(key.own for key in layout.table.foreign)
-        while self._each() and own:
-            pass  # what refers to a row that has just been marked is next
+        refers_to_itself = layout.table is not None and any(key.refers_to_itself for key in layout.table.foreign)
+        marked = self._mark_once()
+        while marked and refers_to_itself:  # what refers to a row that has just been marked is next
+            marked = self._mark_once()
 
-    def _each(self) -> int:
+    def _mark_once(self) -> int:
         """Look for each conflict once; how many rows were marked."""
         marked = 0
-        for at, conflict in enumerate(self._found):
+        for at, conflict in enumerate(self._conflicts):
             why = f"'{at}:' || q.other" if conflict.paired else f"'{at}:'"
             marked += self.c.sql(
                 f"UPDATE {self._staged} AS u SET {WHY} = f.why FROM (SELECT q.n, {why} AS why FROM ({conflict.query}) q) f"
@@ -82,7 +84,7 @@ class Sifting:
 
     def _reject(self, n: int, why: str, *values: Any) -> Reject:
         at, _, other = why.partition(":")
-        conflict = self._found[int(at)]
+        conflict = self._conflicts[int(at)]
         return Reject(n, conflict.reason.format(other), conflict.column, text=",".join(map(_field, values)))
 
 
