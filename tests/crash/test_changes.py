@@ -285,10 +285,8 @@ TABLES: dict[str, tuple[list[str], list[str], str]] = {
 
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 1,000 rows from tables as well."""
-    from resumable.sources import postgresql, sqlite
-
-    for module in (postgresql, sqlite):
-        monkeypatch.setattr(module, "MAX_ROWS", 1_000)
+    for database in ("postgresql", "sqlite"):
+        monkeypatch.setattr(f"resumable.databases.{database}.read.MAX_ROWS", 1_000)
 
 
 @pytest.mark.parametrize("change", TABLES)

@@ -99,8 +99,8 @@ class Cuts:
 
     def through(self, wanted: int, flags: Iterator[int], chance: random.Random) -> None:
         """To the end, with so many cuts in mid-run, and one when the job has said that all is over."""
-        over = False
-        while not over:
+        finished = False
+        while not finished:
             job = self.jobs(*self.place.task.command(), store=self.store)
             if self.landed < wanted:
                 commits = chance.randint(1, 6)
@@ -113,20 +113,20 @@ class Cuts:
             job.process.kill()
             job.end()
             steps = job.steps
-            over = bool(steps) and steps[-1]["status"] == "completed"
-            assert at_work or over, job.said
-            self.landed += at_work and not over
+            finished = bool(steps) and steps[-1]["status"] == "completed"
+            assert at_work or finished, job.said
+            self.landed += at_work and not finished
             self.told = max([self.told, *(step["rows"] for step in steps)])
             self.place.down()
             self.mount.again()
             self.place.up()
-            self.look(finished=over)
+            self.look(finished=finished)
 
-    def look(self, *, over: bool) -> None:
+    def look(self, *, finished: bool) -> None:
         """What was told is there."""
         record = FileStore(self.store).load(NAME)
         assert (record.checkpoint.rows if record else 0) >= self.told, "the store has lost a commit"
-        if over:
+        if finished:
             assert record is not None
             assert ("completed", True) == (record.checkpoint.outcome, record.checkpoint.finished)
             assert self.place.task.expected == self.place.task.result()
