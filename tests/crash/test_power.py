@@ -109,8 +109,10 @@ class Cuts:
             else:
                 job.end()
             at_work = job.process.poll() is None
-            self.mount.cut(next(flags))
+            # First the process: one that outlived its disk could save elsewhere what an fsync has only seemed to keep.
+            # The kernel's shutdown of ext4 may end a running fsync with success; a machine without power saves nothing.
             job.process.kill()
+            self.mount.cut(next(flags))
             job.end()
             steps = job.steps
             finished = bool(steps) and steps[-1]["status"] == "completed"

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resumable.checkpoint import Checkpoint, ClaimId
@@ -274,6 +274,8 @@ def test_the_bytes_never_depend_on_where_batches_and_sessions_were_cut(rows, dat
 
 
 @settings(max_examples=40, deadline=None)
+@example(values=["a", "\0"], null="")
+@example(values=["\x1a"], null="")
 @given(values=st.lists(st.none() | TEXT, max_size=8), null=st.sampled_from(["", "NULL", "a"]))
 def test_one_column_of_text_reads_back_the_same(values, null):
     """A file of one column is where empty lines, quotes and NULL are closest to each other."""

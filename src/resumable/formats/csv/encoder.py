@@ -9,7 +9,8 @@ The bytes are a pure function of the rows, never of where batches or sessions we
   isn't zero (`13:45:00.250000`), and in UTC with `+00:00` if it has a zone
 * binary as PostgreSQL does: `\x` and hex digits
 * text is quoted if it is empty or holds the delimiter, `"`, CR or LF, begins with U+FEFF (a reader would take it
-  for a byte order mark), or reads like the word for NULL
+  for a byte order mark), ends with NUL or Ctrl-Z (it would take the file's last for padding or an end mark), or
+  reads like the word for NULL
 
 A row of one NULL column is an empty line. Nested values, durations and intervals are refused at the start.
 """
@@ -60,8 +61,8 @@ class CsvEncoder:
                     f"CSV can't hold column {field.name!r} of type {field.type} so that it reads back the same."
                 )
         special = rf'[\x{ord(delimiter):02x}"\r\n]'
-        self._special = rf"{special}|^\x{{FEFF}}"
-        self._marks = [delimiter.encode(), b'"', b"\r", b"\n", "\ufeff".encode()]
+        self._special = rf"{special}|^\x{{FEFF}}|[\x00\x1a]$"
+        self._marks = [delimiter.encode(), b'"', b"\r", b"\n", "\ufeff".encode(), b"\0", b"\x1a"]
 
     def begin(self) -> bytes:
         """The line of column names, if there is to be one."""
