@@ -34,6 +34,12 @@ def task(tmp_path: Path, sqlite_url: str) -> Task:
     return upload_task(tmp_path, sqlite_url)
 
 
+@pytest.fixture(autouse=True)
+def pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs take at least a second, so that what is asked of them finds them at work."""
+    monkeypatch.setenv("JOB_PACE", "0.04")
+
+
 def pipeline(task: Task, store: Any, **more: Any) -> resumable.Pipeline:
     """The task's run, as Python code has it."""
     _, source, url, table, *_ = task.arguments
