@@ -105,6 +105,7 @@ SESSIONS = st.lists(
 
 
 @given(sessions=SESSIONS, small=st.booleans())
+@example(sessions=[Session(0.0, 0.0, 0), Session(0.0, 1e-308, 1)], small=False)
 @example(sessions=[Session(0.0, 0.0, 0)] * 99 + [Session(1.0, 1e6, 10)], small=True)
 def test_whatever_the_sessions_the_picture_stays_in_its_frame(sessions: list[Session], small: bool) -> None:
     """A hundred of them, of no rows, no seconds, with clocks that went back."""

@@ -25,6 +25,8 @@ GAP = 44.0
 """Width of a pause, where there is room for it ..."""
 LEGIBLE, STROKES = 34.0, 9.0
 """... and what it takes to write below it how long it was, and to mark it at all: a gap speaks for itself."""
+SHORTEST = 1e-9
+"""Seconds: of a session that took less no rate can be told."""
 LEAST = 1.5
 """A session is never lower than this, nor narrower if there is room."""
 
@@ -71,7 +73,7 @@ def span(seconds: float) -> str:
 
 
 def _rate(session: Session) -> float:
-    return session.rows / session.seconds if session.seconds > 0 else 0.0
+    return session.rows / session.seconds if session.seconds >= SHORTEST else 0.0
 
 
 def _widths(sessions: Sequence[Session], width: float, gap: float) -> Iterator[float]:
