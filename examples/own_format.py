@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from resumable import Batch
 from resumable.errors import BadRow, SourceChanged, SourceError, TargetError
-from resumable.formats.protocols import ReadableFile
+from resumable.formats.protocols import ReadableFile, fraction
 from resumable.formats.registry import Format
 
 WIDTH = 14
@@ -61,7 +61,7 @@ class FixedDecoder:
             first = row + 1
             row, offset, crc = row + len(rows), offset + len(data), zlib.crc32(data, crc)
             batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-            yield Batch(batch, {"row": row, "offset": offset, "crc": crc}, first, offset / file.size)
+            yield Batch(batch, {"row": row, "offset": offset, "crc": crc}, first, fraction(file, offset))
         if file.read(offset, WIDTH).split() != [b"=", str(row).encode()]:
             raise SourceError(f"{file.path} has no end.", safe="What was committed is safe.", do="Fetch it again.")
 

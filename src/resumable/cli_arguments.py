@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
+from resumable.formats.registry import names
+
 __all__ = ["parse"]
 
 ABOUT = "Move many rows between files and databases; stop at any moment, go on, or call it off. Every row exactly once."
@@ -185,6 +187,7 @@ def _upload(up: argparse.ArgumentParser) -> None:
     rows.add_argument("--quarantine", metavar="FILE", help="where to put it (SOURCE.rejected.jsonl)")
 
     file = up.add_argument_group("the file's format")
+    file.add_argument("--format", choices=names(write=False), help="of the file (from its name)")
     file.add_argument("--delimiter", metavar="C", help="between fields (a comma; a tab in *.tsv): ';' or '\\t'")
     file.add_argument("--quote", metavar="C", help="around fields (\"); '' if quotes are ordinary characters")
     file.add_argument(
@@ -238,7 +241,7 @@ def _export(out: argparse.ArgumentParser, *, query: bool) -> None:
         choices=["fail", "replace"],
         help="when the file is there: refuse (fail, the default), or replace it when all is written",
     )
-    file.add_argument("--format", choices=["csv"], help="of the file (from its name)")
+    file.add_argument("--format", choices=names(write=True), help="of the file (from its name)")
     file.add_argument("--delimiter", metavar="C", help="between fields (a comma; a tab in *.tsv): ';' or '\\t'")
     file.add_argument("--null", metavar="TEXT", help='how NULL is written (as nothing; the empty string is "")')
     file.add_argument("--no-header", action="store_true", help="write no line of column names")

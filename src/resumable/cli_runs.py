@@ -40,6 +40,7 @@ def upload(a: argparse.Namespace) -> int:
         "reconnect",
         "schema",
         "staging_schema",
+        "format",
         "encoding",
         "identity",
         "max_record",

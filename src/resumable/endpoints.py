@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy.engine import URL, Engine
 
+from resumable.checkpoint import Json
 from resumable.databases.identity import database_identity, table_identity
 from resumable.databases.keyset import is_query
 from resumable.databases.urls import is_url, plain_url, sqlite_file
 from resumable.errors import UsageError
 from resumable.files.local import LOCAL
+from resumable.files.place import IfExists
 from resumable.files.streams import file_to_read, refuse_stream
 from resumable.formats.csv.content import way_on
+from resumable.formats.registry import find_format
 from resumable.protocols import Sink
 from resumable.run_names import required_address, run_name
-from resumable.sinks import CsvSink, SqlSink
-from resumable.sources import CsvSource, SqlSource
+from resumable.sinks import SqlSink
+from resumable.sinks.file import FileSink
+from resumable.sources import SqlSource
+from resumable.sources.file import FileSource
 
 __all__ = [
     "Database",
@@ -35,7 +40,6 @@ __all__ = [
 Database: TypeAlias = str | URL | Engine
 """What means a database: a SQLAlchemy URL or an engine."""
 
-DELIMITERS = {"tsv": "\t"}
 UNSUPPORTED = ("parquet", "json", "jsonl", "ndjson", "xlsx", "gz", "zst", "zip", "bz2")
 """Endings of files that would be misread as CSV."""
 
@@ -51,41 +55,52 @@ def key_columns(key: str | Sequence[str] | None) -> list[str]:
 # ----------------------------------------------------------------------------------------------- files
 
 
-def input_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, dict[str, Any]]:
-    """The file that an upload reads, and the options that its format gives. Only CSV so far: another isn't read as CSV."""
+def input_file(
+    path: str | os.PathLike[str], format: str | None, common: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[FileSource, dict[str, Json]]:
+    """The file that an upload reads, and the options of its format that the run is remembered with.
+
+    `common` are the options that every format has. A file whose ending says nothing is read as CSV, which refuses what
+    isn't CSV by its first bytes.
+    """
     if is_url(str(path)):
         raise UsageError(
             "The source of an upload is a file, not a URL.", do="Give its path; tables are read by an export."
         )
     real = file_to_read(path)
-    kind = format or _ending(real)
-    if format not in (None, "csv") or kind in UNSUPPORTED:
+    ending = _ending(real)
+    if format is None and ending in UNSUPPORTED:
         raise UsageError(
-            f"{os.path.basename(real)} would be read as {kind!r}, which isn't supported yet.", do=way_on(kind, real)
+            f"{os.path.basename(real)} would be read as {ending!r}, which isn't supported yet.",
+            do=way_on(ending, real),
         )
-    return real, _options(kind)
+    form, implied = find_format(real, format, default="csv")
+    given = {**implied, **options}
+    identity = given.get("identity", "sampled")
+    decoder = form.make_decoder({**common, **{k: v for k, v in given.items() if k != "identity"}})
+    return FileSource(real, decoder, identity=identity), {**form.frozen, **given}
 
 
-def output_file(path: str | os.PathLike[str], format: str | None) -> tuple[str, dict[str, Any]]:
-    """The file that an export writes, and the options that its format gives."""
+def output_file(
+    path: str | os.PathLike[str], format: str | None, if_exists: IfExists, options: Mapping[str, Any]
+) -> tuple[FileSink, dict[str, Json]]:
+    """The file that an export writes, and the options that the run is remembered with. A name without ending is CSV."""
     if is_url(str(path)):
         raise UsageError(
             "The target of an export is a file, not a URL.", do="Give its path; tables are loaded by an upload."
         )
     refuse_stream(path, "The target of an export")
     real = LOCAL.address(os.fspath(path), write=True)
-    kind = format or _ending(real) or "csv"
-    if kind not in ("csv", *DELIMITERS):
-        raise UsageError(f"Format {kind!r} isn't supported yet.", do="Name the file .csv, or give format='csv'.")
-    return real, _options(kind)
+    ending = _ending(real)
+    if format is None and ending in UNSUPPORTED:
+        raise UsageError(f"Format {ending!r} isn't supported yet.", do="Name the file .csv, or give format='csv'.")
+    form, implied = find_format(real, format, default=None if ending else "csv")
+    given = {**implied, **options}
+    return FileSink(real, form.make_encoder(given), title=form.title, if_exists=if_exists), given
 
 
 def _ending(path: str) -> str:
     return os.path.splitext(path)[1].lstrip(".").lower()
-
-
-def _options(kind: str) -> dict[str, Any]:
-    return {"delimiter": DELIMITERS[kind]} if kind in DELIMITERS else {}
 
 
 # ------------------------------------------------------------------------------------------- databases
@@ -131,13 +146,13 @@ def upload_name(source: Any, sink: Sink, table: str) -> str:
     else:
         target = required_address(sink, "target")
     address = required_address(source, "source")
-    base = os.path.basename(address) if isinstance(source, CsvSource) else ""
+    base = os.path.basename(address) if isinstance(source, FileSource) else ""
     return run_name("upload", base, table, of=(address, target, "", table))
 
 
 def export_name(source: Any, sink: Any, what: str) -> str:
     """The run's name, where none was given: from what is read, and the file."""
-    base = os.path.basename(sink.path) if isinstance(sink, CsvSink) else ""
+    base = os.path.basename(sink.path) if isinstance(sink, FileSink) else ""
     if not isinstance(source, SqlSource):
         address, readable, schema = required_address(source, "source"), what, ""
     elif is_query(source.what):

@@ -21,7 +21,6 @@ from resumable.errors import UsageError
 from resumable.pipeline import Pipeline
 from resumable.protocols import Sink, Source
 from resumable.session.plan import Transform
-from resumable.sinks import CsvSink
 from resumable.sources import SqlSource
 
 __all__ = ["export"]
@@ -75,13 +74,12 @@ def export(
             f"{type(source).__name__} is no source.",
             do="Give a database URL (sqlite:///shop.db), an Engine or a Source.",
         )
-    path = None
+    path, sink = None, target
     if isinstance(target, (str, os.PathLike)):
-        path, of_format = output_file(target, format)
-        options = {**of_format, **options}
+        file, options = output_file(target, format, if_exists, options)
+        path, sink = file.path, file
         if database is not None:
             refuse_database_file(path, database)
-        sink: Sink = CsvSink(path, if_exists=if_exists, **options)
     else:
         sink = own_sink(target, "Give the path of a file, or a Sink.")
     return Pipeline(

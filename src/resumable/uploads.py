@@ -16,7 +16,7 @@ from resumable.pipeline import Pipeline
 from resumable.protocols import Sink, Source
 from resumable.session.plan import Transform
 from resumable.sinks import QuarantineSink, SqlSink
-from resumable.sources import ArrowSource, CsvSource
+from resumable.sources import ArrowSource
 
 __all__ = ["upload"]
 
@@ -90,18 +90,16 @@ def upload(
         **({"staging_schema": staging_schema} if staging_schema is not None else {}),
         **options,
     }
-    path = None
+    path: str | None = None
     if isinstance(source, (str, os.PathLike)):
-        path, of_format = input_file(source, format)
-        source = CsvSource(
-            path,
-            columns=dict(columns or {}),
-            expected=sink.columns if isinstance(sink, SqlSink) else None,
-            null_values=tuple(null_values),
-            on_bad_row=on_bad_row,
-            **{**of_format, **options},
-        )
-        remembered["max_record"] = source.max_record  # what spoils a line mustn't change with the default
+        common = {
+            "columns": dict(columns or {}),
+            "expected": sink.columns if isinstance(sink, SqlSink) else None,
+            "null_values": tuple(null_values),
+            "on_bad_row": on_bad_row,
+        }
+        source, of_format = input_file(source, format, common, options)
+        path, remembered = source.path, remembered | of_format
     else:
         source = _source(source, columns, null_values, options)
     if on_bad_row == "quarantine":

@@ -304,9 +304,11 @@ def test_each_commit_is_sealed_and_the_last_one_finished(tmp_path: Path) -> None
 def test_a_format_is_found_by_name_or_ending(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name counts more; what nothing names is refused."""
     monkeypatch.setitem(FORMATS, "fixed", owned.fixed.FIXED)
-    assert find_format("t.CSV").name == "csv"
-    assert find_format("t.fixed").name == "fixed"
-    assert find_format("t.csv", "fixed").name == "fixed"
+    assert find_format("t.CSV")[0].name == "csv"
+    assert find_format("t.fixed")[0].name == "fixed"
+    assert find_format("t.csv", "fixed")[0].name == "fixed"
+    assert find_format("t.unknown", default="fixed")[0].name == "fixed"
+    assert find_format("t.tsv") == (FORMATS["csv"], {"delimiter": "\t"})
     for path, name in (("t.unknown", ""), ("t", ""), ("t.csv", "unknown")):
         with pytest.raises(UsageError, match="'csv' or 'fixed'"):
             find_format(path, name)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from resumable.checkpoint import Json
 from resumable.protocols import Batch
 
-__all__ = ["Decoder", "Encoder", "MakeEncoder", "ReadableFile"]
+__all__ = ["Decoder", "Encoder", "MakeEncoder", "ReadableFile", "ends_at", "fraction"]
 
 
 class ReadableFile(Protocol):
@@ -26,11 +26,23 @@ class ReadableFile(Protocol):
         ...
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int | None:
+        """Its bytes; None where that isn't known before all is read, as of a compressed file."""
+        ...
 
     def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`, fewer only at the end of the file."""
+        """`length` bytes from `offset`, fewer only at the end of the file. Cheap where reading goes forwards."""
         ...
+
+
+def ends_at(file: ReadableFile, offset: int) -> bool:
+    """Whether the file has no byte at `offset` or behind it."""
+    return offset >= file.size if file.size is not None else not file.read(offset, 1)
+
+
+def fraction(file: ReadableFile, offset: int) -> float | None:
+    """How much of the file lies before `offset`, 0 to 1, if its size is known."""
+    return offset / file.size if file.size else None
 
 
 class Decoder(Protocol):

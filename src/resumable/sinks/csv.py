@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from resumable.errors import UsageError
 from resumable.files.place import IfExists
 from resumable.formats.csv.encoder import csv_encoder
 from resumable.sinks.file import FileSink
@@ -30,7 +29,5 @@ class CsvSink(FileSink):
         null: str = "",
         spreadsheet_safe: bool = False,
     ) -> None:
-        if if_exists not in ("fail", "replace"):
-            raise UsageError(f"if_exists={if_exists!r} is not for files.", do="Say if_exists='fail' or 'replace'.")
         encoder = csv_encoder(delimiter=delimiter, header=header, null=null, spreadsheet_safe=spreadsheet_safe)
         super().__init__(path, encoder, title="CSV", if_exists=if_exists)

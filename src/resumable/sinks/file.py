@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from resumable.checkpoint import Checkpoint, Json
-from resumable.errors import Superseded
+from resumable.errors import Superseded, UsageError
 from resumable.files.local import LOCAL
 from resumable.files.place import IfExists, Partial, Place
 from resumable.formats.protocols import Encoder, MakeEncoder
@@ -34,8 +34,9 @@ def file_sink(
     **options: Any,
 ) -> FileSink:
     """A file of a registered format, by its name or by the path's ending; `options` are the format's."""
-    form = find_format(os.fspath(path), format)
-    return FileSink(path, form.encoder(**options), title=form.title, place=place, if_exists=if_exists)
+    form, implied = find_format(os.fspath(path), format)
+    encoder = form.make_encoder(implied | options)
+    return FileSink(path, encoder, title=form.title, place=place, if_exists=if_exists)
 
 
 class FileSink:
@@ -53,6 +54,8 @@ class FileSink:
         place: Place = LOCAL,
         if_exists: IfExists = "fail",
     ) -> None:
+        if if_exists not in ("fail", "replace"):
+            raise UsageError(f"if_exists={if_exists!r} is not for files.", do="Say if_exists='fail' or 'replace'.")
         self.path, self.if_exists = os.fspath(path), if_exists
         self._encoder, self._title, self._place = encoder, title, place
 

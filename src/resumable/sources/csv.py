@@ -9,7 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from resumable.formats.csv.decoder import csv_decoder
-from resumable.formats.csv.options import MAX_RECORD, one_of
+from resumable.formats.csv.options import MAX_RECORD
 from resumable.protocols import MAX_BYTES, MAX_ROWS
 from resumable.sources.file import FileSource
 
@@ -64,6 +64,4 @@ class CsvSource(FileSource):
             block_size=block_size,
             block_rows=block_rows,
         )
-        one_of("identity", identity, "sampled", "full")
         super().__init__(path, decoder, identity=identity)
-        self.max_record = max_record

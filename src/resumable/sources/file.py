@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from resumable.checkpoint import Json
+from resumable.errors import UsageError
 from resumable.files.fingerprint import content_difference, fingerprint
 from resumable.files.local import LOCAL
 from resumable.files.place import OpenFile, Place
@@ -32,8 +33,8 @@ def file_source(
     **options: Any,
 ) -> FileSource:
     """A file of a registered format, by its name or by the path's ending; `options` are the format's."""
-    decoder = find_format(os.fspath(path), format).decoder(**options)
-    return FileSource(path, decoder, place=place, identity=identity)
+    form, implied = find_format(os.fspath(path), format)
+    return FileSource(path, form.make_decoder(implied | options), place=place, identity=identity)
 
 
 class FileSource:
@@ -51,6 +52,8 @@ class FileSource:
         place: Place = LOCAL,
         identity: Literal["sampled", "full"] = "sampled",
     ) -> None:
+        if identity not in ("sampled", "full"):
+            raise UsageError(f"identity={identity!r} is unknown.", do="Use 'sampled' or 'full'.")
         self.path, self.decoder, self.place = os.fspath(path), decoder, place
         self.full = identity == "full"
 

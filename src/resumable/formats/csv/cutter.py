@@ -60,10 +60,10 @@ class Block:
 
 
 class Cutter:
-    """Cuts the blocks of one file of `size` bytes. It remembers what it found ahead, and needs no memory to go on."""
+    """Cuts the blocks of one file. It remembers what it found ahead, and needs no memory to go on."""
 
-    def __init__(self, dialect: Dialect, limit: int, size: int) -> None:
-        self.dialect, self.limit, self.size = dialect, limit, size
+    def __init__(self, dialect: Dialect, limit: int) -> None:
+        self.dialect, self.limit = dialect, limit
         # From inside quotes at offset `begin`, what happens next is `what`, at `at`; "" is nothing up to there.
         self._begin, self._at, self._what = 0, 0, ""
         d, q = re.escape(dialect.delimiter), re.escape(dialect.quote or b"")
@@ -78,13 +78,14 @@ class Cutter:
         self._close = re.compile(rb"[^%b]*+(?:%b%b[^%b]*+)*+%b" % (q, q, q, q, q) if dialect.quote else rb"(?!)")
         self._blanks = re.compile(rb"[%b]*+" % blanks)
 
-    def cut(self, data: bytes, offset: int, length: int) -> tuple[int, list[Spoiled]]:
+    def cut(self, data: bytes, offset: int, length: int, *, final: bool) -> tuple[int, list[Spoiled]]:
         """How much of `data`, which begins with a record at `offset`, is whole, and its spoiled lines.
+
+        `final`: the file ends with it.
 
         No more than about `length` bytes of it, if there is anything spoiled. 0 if more must be read; when `data` is
         longer than `limit` that means that its first line hasn't ended.
         """
-        final = offset + len(data) == self.size
         if len(data) <= self.limit and self.dialect.in_order(data):
             if final and (self.dialect.quote is None or data.count(self.dialect.quote) % 2 == 0):
                 return len(data), []
@@ -125,14 +126,17 @@ class Cutter:
             return (stop, "") if stop <= len(data) else (0, "")
         if what == "stray":
             return end, "it opens a quote, and the next quote, on a later line, stands in the middle of a field"
-        if offset + stop == self.size:
+        if what == "open":
             return end, "it opens a quote that is never closed: a stray quote, or the file was cut off"
         return 0, ""
 
-    def _ahead(self, data: bytes, offset: int, at: int, *, final: bool) -> tuple[Literal["ends", "stray", ""], int]:
+    def _ahead(
+        self, data: bytes, offset: int, at: int, *, final: bool
+    ) -> tuple[Literal["ends", "stray", "open", ""], int]:
         """From inside quotes at `at`: where in `data` the record ends, or proves that its quote was a stray one.
 
-        "" and how far nothing of that is to be found. May be past `data`, where that was seen before.
+        "open" if it does neither up to the file's end; "" and how far nothing is to be found yet. May be past `data`,
+        where that was seen before.
         """
         remembered = self._begin <= offset + at < self._at
         if not remembered or (not self._what and self._at < offset + len(data)):
@@ -156,7 +160,7 @@ class Cutter:
             if self._rest.fullmatch(data, here, content):
                 return "ends", end
             at = end
-        return "", size
+        return ("open" if final else ""), size
 
     def _line_end(self, data: bytes, at: int, *, final: bool) -> tuple[int, int]:
         """Where the line's content ends, and where the next line begins; 0 and 0 if that can't be known yet."""

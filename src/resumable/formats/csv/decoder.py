@@ -27,7 +27,7 @@ from resumable.formats.csv.cutter import Block
 from resumable.formats.csv.file import CsvFile
 from resumable.formats.csv.options import CsvOptions, csv_options, quoted_list
 from resumable.formats.csv.parser import Parser, StringColumns
-from resumable.formats.protocols import ReadableFile
+from resumable.formats.protocols import ReadableFile, fraction
 from resumable.formats.text_values import infer
 from resumable.formats.type_names import readable, type_name
 from resumable.formats.typed_columns import typed_field
@@ -85,7 +85,7 @@ class CsvDecoder:
         csv = self._open(file)
         offset, row, crc = self._start(csv, schema, position)
         parser, lines = self._parser(csv, schema.names), csv.lines(offset)
-        while offset < csv.size:
+        while not csv.ends_at(offset):
             block, strings = self._next(csv, parser, offset, lines)
             rows, rejects = self._rows(csv, parser, strings, schema, block, row)
             end = offset + block.length
@@ -101,7 +101,7 @@ class CsvDecoder:
             if strings.count:
                 lines = strings.count / block.length
                 at = {"offset": offset, "row": row, "crc": crc, "block": last}
-                yield Batch(rows, at, first, offset / csv.size, rejects)
+                yield Batch(rows, at, first, fraction(file, offset), rejects)
 
     def verify(self, file: ReadableFile, position: Json) -> str | None:
         """Whether the bytes before the position have the CRC-32 that they had."""
@@ -163,7 +163,9 @@ class CsvDecoder:
         """Names, and the first rows as they are and as text."""
         names, start = csv.begin()
         block = Block(start, b"", 0)
-        while block.length < SAMPLE and start < csv.size:  # a block ends where a quote opens that isn't closed in it
+        while block.length < SAMPLE and not csv.ends_at(
+            start
+        ):  # a block ends where a quote opens that isn't closed in it
             more = csv.whole_records(start, SAMPLE - block.length)
             start += more.length
             if more.data:

@@ -11,7 +11,7 @@ import shlex
 import unicodedata
 
 from resumable.formats.csv.options import single_bytes
-from resumable.formats.protocols import ReadableFile
+from resumable.formats.protocols import ReadableFile, ends_at
 
 __all__ = ["encoding_advice"]
 
@@ -45,7 +45,7 @@ def encoding_advice(file: ReadableFile, field: bytes) -> str:
         return ""  # UTF-8, and a few bytes that aren't
     shown = re.search(rb"\w*[\x80-\xff]+[\w\x80-\xff]*", field)
     example = shown.group()[:30] if shown else field[:30]
-    guess = _guess(file.read(0, min(file.size, _GUESS)))
+    guess = _guess(file.read(0, _GUESS))
     if guess and not single_bytes(guess):
         name = guess.replace("_", "-").upper()
         return f"a copy in UTF-8: `iconv -f {name} -t UTF-8 {shlex.quote(file.path)} > utf8.csv`"
@@ -53,17 +53,14 @@ def encoding_advice(file: ReadableFile, field: bytes) -> str:
     if guess and _odd_letters(guess, high) is not None:
         names.insert(0, guess)
     ways = [f"encoding={name!r} (--encoding {name}) reads {example.decode(name)!r}" for name in names[:3]]
-    whole = "the file" if file.size <= _LOOK else f"its first {_LOOK:,} bytes"
+    whole = "the file" if ends_at(file, _LOOK) else f"its first {_LOOK:,} bytes"
     return f"the encoding that gives the right letters. Of those that read {whole}, {'; '.join(ways)}"
 
 
 def _survey(file: ReadableFile) -> tuple[bytes, int, int]:
     """Which bytes past ASCII there are, and how many letters past ASCII and how many stray bytes UTF-8 sees."""
     high, letters, strays, at = b"", 0, 0, 0
-    while at < min(file.size, _LOOK):
-        data = file.read(at, min(_STEP, file.size - at))
-        if not data:
-            break
+    while at < _LOOK and (data := file.read(at, _STEP)):
         at += len(data)
         more = data.translate(None, _ASCII + high)
         high += bytes(set(more))

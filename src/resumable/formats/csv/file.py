@@ -12,7 +12,7 @@ from resumable.formats.csv.content import BOM, foreign
 from resumable.formats.csv.cutter import LINE_END, Block, Cutter, Spoiled
 from resumable.formats.csv.encodings import encoding_advice
 from resumable.formats.csv.options import CsvFormat, quoted_list
-from resumable.formats.protocols import ReadableFile
+from resumable.formats.protocols import ReadableFile, ends_at
 
 __all__ = ["CsvFile"]
 
@@ -23,11 +23,11 @@ class CsvFile:
     """A file that is read as CSV. `encoding` is its own: a byte order mark counts more than what was said."""
 
     def __init__(self, file: ReadableFile, form: CsvFormat, max_record: int) -> None:
-        self.file, self.path, self.size = file, file.path, file.size
+        self.file, self.path = file, file.path
         self.format, self.max_record = form, max_record
         self.marked = file.read(0, len(BOM)) == BOM
         self.encoding = "utf-8" if self.marked else form.encoding
-        self.cutter = Cutter(form.dialect, max_record, self.size)
+        self.cutter = Cutter(form.dialect, max_record)
 
     def begin(self) -> tuple[list[str], int]:
         """The columns' names, and the offset of the first data row."""
@@ -54,17 +54,17 @@ class CsvFile:
         target, most = length, 2 * self.max_record + 2  # so that a limit's worth of lines can be judged by one look
         length = min(length, self.max_record)
         while True:
-            length = min(length, self.size - offset)
             data = self.file.read(offset, length)
-            if len(data) < length:
-                raise self.altered(f"it ends at byte {offset + len(data):,}, and was {self.size:,} bytes long")
-            end, spoiled = self.cutter.cut(data, offset, target)
+            final = self.ends_at(offset + len(data))
+            if len(data) < length and not final:
+                raise self.altered(f"it ends at byte {offset + len(data):,}, and was {self.file.size:,} bytes long")
+            end, spoiled = self.cutter.cut(data, offset, target, final=final)
             if end:
-                return Block(offset, data[:end], end, tuple(spoiled), final=offset + end == self.size)
-            if length > self.max_record:
-                end = self._line_end(offset + length - 1) - offset
+                return Block(offset, data[:end], end, tuple(spoiled), final=final and end == len(data))
+            if len(data) > self.max_record:
+                end = self._line_end(offset + len(data) - 1) - offset
                 why = f"it is longer than {self.max_record:,} bytes (max_record)"
-                return Block(offset, b"", end, (Spoiled(0, end, why),), final=offset + end == self.size)
+                return Block(offset, b"", end, (Spoiled(0, end, why),), final=self.ends_at(offset + end))
             length = min(length * 2, most)
 
     def record(self, block: Block, begin: int, end: int, most: int) -> tuple[int, bytes | None]:
@@ -78,12 +78,16 @@ class CsvFile:
 
     def _line_end(self, offset: int) -> int:
         """Where the line ends that goes on at `offset`, however far away that is."""
-        while data := self.file.read(offset, min(_STEP, self.size - offset)):
+        while data := self.file.read(offset, _STEP):
             match = LINE_END.search(data)
             if match and (match.end() < len(data) or match.group() != b"\r" or len(data) == 1):
                 return offset + match.end()
             offset += match.start() if match else len(data)
-        return self.size
+        return offset
+
+    def ends_at(self, offset: int) -> bool:
+        """Whether the file has no byte at `offset` or behind it."""
+        return ends_at(self.file, offset)
 
     def lines(self, offset: int) -> float:
         """Lines a byte, judging by the next 64 KiB."""
@@ -100,7 +104,7 @@ class CsvFile:
 
     def head(self) -> bytes:
         """Its first 64 KiB, to judge by."""
-        return self.file.read(0, min(HEAD, self.size))
+        return self.file.read(0, HEAD)
 
     def encodings(self, field: bytes) -> str:
         """What would read a field that `encoding` can't, to be read after "Begin anew with "; "" if nothing would."""
@@ -108,7 +112,7 @@ class CsvFile:
 
     def _first_record(self, start: int) -> tuple[bytes, int]:
         """The first record that isn't empty, and the offset behind it."""
-        while start < self.size:
+        while not self.ends_at(start):
             block = self.whole_records(start, HEAD)
             first = block.spoiled[0] if block.spoiled else None
             for begin, end in self.format.dialect.spans(block.data[: first.begin] if first else block.data):
